@@ -1,0 +1,1 @@
+"""napari plugin: segment, train and look inside UTANet."""

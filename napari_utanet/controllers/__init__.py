@@ -1,0 +1,1 @@
+"""What the docks do: intent in, work started, results delivered."""

@@ -1,0 +1,1 @@
+"""Readers that open files as layers."""

@@ -1,0 +1,1 @@
+"""What the docks look like: they emit signals and obey setters."""

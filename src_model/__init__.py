@@ -1,0 +1,69 @@
+"""UTANet and its family: models, data, training and inference, without any user interface.
+
+The names below are the public contract. Importing this package loads neither torch nor any other
+heavy library; each name is resolved on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "list_models": "src_model.models.registry",
+    "create_model": "src_model.models.registry",
+    "load_published_weights": "src_model.models.published",
+    "Segmentation": "src_model.models.skips",
+    "Routing": "src_model.models.experts",
+    "Checkpoint": "src_model.models.checkpoint",
+    "save_checkpoint": "src_model.models.checkpoint",
+    "load_checkpoint": "src_model.models.checkpoint",
+    "train": "src_model.training.trainer",
+    "segment": "src_model.inference.predictor",
+    "explain": "src_model.inference.explain",
+    "Explanation": "src_model.inference.explain",
+    "TrainConfig": "src_model.config",
+    "Control": "src_model.events",
+}
+
+__all__ = [
+    "Checkpoint",
+    "Control",
+    "Explanation",
+    "Routing",
+    "Segmentation",
+    "TrainConfig",
+    "__version__",
+    "create_model",
+    "explain",
+    "list_models",
+    "load_checkpoint",
+    "load_published_weights",
+    "save_checkpoint",
+    "segment",
+    "train",
+]
+
+if TYPE_CHECKING:
+    from src_model.config import TrainConfig
+    from src_model.events import Control
+    from src_model.inference.explain import Explanation, explain
+    from src_model.inference.predictor import segment
+    from src_model.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from src_model.models.experts import Routing
+    from src_model.models.published import load_published_weights
+    from src_model.models.registry import create_model, list_models
+    from src_model.models.skips import Segmentation
+    from src_model.training.trainer import train
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

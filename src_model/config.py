@@ -1,0 +1,240 @@
+"""Validated configuration of a training run; every bound lives in its field, YAML in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from src_model.errors import ConfigError
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class ClassInfo(_Frozen):
+    """One class of a mask."""
+
+    name: str
+    color: str = Field(default="#2ec4b6", pattern=r"^#[0-9a-fA-F]{6}$")
+    """Display colour, ``#rrggbb``."""
+
+
+class Normalisation(_Frozen):
+    """Per-channel standardisation that follows the scaling of intensities to 0..1."""
+
+    mean: tuple[float, ...] = (0.5,)
+    std: tuple[float, ...] = (0.25,)
+
+
+class ModelConfig(_Frozen):
+    """Which network."""
+
+    name: str = "utanet"
+    """One of ``src_model.list_models()``."""
+    in_channels: int = Field(default=3, ge=1, le=64)
+    num_classes: int = Field(default=1, ge=1, le=255)
+    """Number of logit channels: 1 = foreground against background, K > 1 includes background."""
+    top_k: int = Field(default=2, ge=1)
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of that architecture, checked when the network is made."""
+
+
+class DataConfig(_Frozen):
+    """Which images, and how they reach the network."""
+
+    root: Path
+    """Folder of the dataset."""
+    layout: Literal["auto", "pairs"] = "auto"
+    image_size: int = Field(default=224, ge=32, le=4096)
+    """Side of the square training input, pixels."""
+    sampling: Literal["resize", "crop"] = "resize"
+    """``resize``: the whole image to ``image_size``; ``crop``: random crops at native resolution."""
+    crops_per_image: int = Field(default=1, ge=1, le=1000)
+    """With ``crop``: how many crops of each image one epoch draws."""
+    validation_fraction: float = Field(default=0.2, gt=0.0, lt=1.0)
+    """Share of the cases held out for validation where no folds are asked for."""
+    folds: int | None = Field(default=None, ge=2)
+    fold: int = Field(default=0, ge=0)
+    """With ``folds``: the fold held out for validation, counted from 0."""
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} does not exist among {self.folds} folds")
+        return self
+
+
+class AugmentConfig(_Frozen):
+    """Probability of each augmentation, applied to image and mask together."""
+
+    flip: Probability = 0.5
+    rotate90: Probability = 0.5
+    shift_scale_rotate: Probability = 0.5
+    elastic: Probability = 0.2
+    grid_distortion: Probability = 0.2
+    brightness_contrast: Probability = 0.3
+
+
+class StageConfig(_Frozen):
+    """Optimisation of one stage (AdamW with a cosine schedule)."""
+
+    epochs: int = Field(ge=0, le=100_000)
+    learning_rate: float = Field(gt=0.0, le=1.0)
+    weight_decay: float = Field(ge=0.0, le=1.0)
+
+
+class TrainConfig(_Frozen):
+    """One training run, complete: the same configuration and data give the same weights."""
+
+    data: DataConfig
+    out: Path
+    """Run directory: holds the configuration, the state to resume from and the checkpoints."""
+    model: ModelConfig = ModelConfig()
+    stage: Literal["both", "first", "joint"] = "both"
+    """``both``: the paper's two stages; ``first``: plain skips only; ``joint``: all at once."""
+    stage1: StageConfig = StageConfig(epochs=50, learning_rate=1e-3, weight_decay=1e-4)
+    """Encoder and decoder with plain skips; also the settings of a ``joint`` run."""
+    stage2: StageConfig = StageConfig(epochs=20, learning_rate=1e-4, weight_decay=1e-5)
+    """Mixture of skips alone, encoder and decoder frozen."""
+    batch_size: int = Field(default=16, ge=1, le=4096)
+    accumulate: int = Field(default=1, ge=1, le=1024)
+    """Batches whose gradients are summed into one optimiser step."""
+    balance_weight: float = Field(default=0.01, ge=0.0)
+    """Weight of the balance loss beside the segmentation loss."""
+    augment: AugmentConfig = AugmentConfig()
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    classes: tuple[ClassInfo, ...] = ()
+    """Foreground classes by name and colour; empty = named by their number."""
+    pixel_size_um: float | None = Field(default=None, gt=0.0)
+    """Pixel size of the training images in micrometres, where known."""
+    resume: bool = False
+    """Go on from the run directory's saved state instead of refusing a directory in use."""
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> TrainConfig:
+        """Validate ``values``.
+
+        Raises
+        ------
+        ConfigError
+            Naming the first wrong key, its value and what is expected.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(_sentence(error)) from error
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, overrides: dict[str, Any] | None = None) -> TrainConfig:
+        """Read a YAML file; ``overrides`` is a nested dictionary laid over it."""
+        return cls.parse(merge(read_yaml(path), overrides or {}))
+
+    def to_yaml(self) -> str:
+        """The configuration as YAML, readable by :meth:`from_yaml`."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "quick": {
+        "data": {"image_size": 128, "sampling": "crop", "crops_per_image": 2},
+        "batch_size": 8,
+        "stage1": {"epochs": 10, "learning_rate": 3e-4},
+        "stage2": {"epochs": 4, "learning_rate": 3e-4},
+    },
+}
+"""Named starting points, nested like the configuration: ``paper`` = the defaults, ``quick`` = a CPU."""
+
+
+def preset(name: str) -> dict[str, Any]:
+    """Values of a named preset, complete enough to be merged over by the user's own.
+
+    Raises
+    ------
+    ConfigError
+        When there is no preset of that name.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"There is no preset '{name}'; choose one of: {', '.join(PRESETS)}.")
+    stages = {stage: TrainConfig.model_fields[stage].default.model_dump() for stage in ("stage1", "stage2")}
+    return merge(stages, PRESETS[name])
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises
+    ------
+    ConfigError
+        When the file cannot be read, is not YAML, or does not hold a mapping.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"Cannot read the configuration {path}: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The configuration {path} is not valid YAML; mend or remove it.") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"The configuration {path} must be a mapping of keys to values.")
+    return values
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """A new nested dictionary: ``over`` laid on ``base``, key by key."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
+    """Nested dictionary from ``["stage1.epochs=3", ...]``; values are read as YAML.
+
+    Raises
+    ------
+    ConfigError
+        When an item is not ``key=value``.
+    """
+    values: dict[str, Any] = {}
+    for text in assignments:
+        key, separator, raw = text.partition("=")
+        if not separator or not key.strip():
+            raise ConfigError(f"Expected key=value but got '{text}'; write for example stage1.epochs=3.")
+        try:
+            value = yaml.safe_load(raw)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"The value of '{key}' is not readable: '{raw}'.") from error
+        if isinstance(value, str):
+            value = _number(value)
+        for part in reversed(key.strip().split(".")):
+            value = {part: value}
+        values = merge(values, value)
+    return values
+
+
+def _number(text: str) -> str | float:
+    try:
+        return float(text)  # YAML 1.1 reads "1e-3" as text
+    except ValueError:
+        return text
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"]) or "the configuration"
+    if first["type"] == "extra_forbidden":
+        return f"Unknown setting '{key}'; remove it or see `utanet train --help` for the known ones."
+    if first["type"] == "missing":
+        return f"The setting '{key}' is missing; give it a value."
+    return f"The setting '{key}' cannot be {first['input']!r}: {first['msg'].removeprefix('Value error, ')}."

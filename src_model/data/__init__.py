@@ -1,0 +1,1 @@
+"""Images and masks: reading, pairing, splitting, augmenting, normalising."""

@@ -1,0 +1,68 @@
+"""Which device computes, and in which precision."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+
+from src_model.errors import DeviceError
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def list_devices() -> list[str]:
+    """Devices of this machine, best first; ``cpu`` is always the last."""
+    devices = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    return [*devices, "cpu"]
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The device of that name; ``auto`` takes the best of :func:`list_devices`.
+
+    Raises
+    ------
+    DeviceError
+        When this machine has no such device.
+    """
+    available = list_devices()
+    if name == "auto":
+        return torch.device(available[0])
+    if name in available or (name == "cuda" and available[0].startswith("cuda")):
+        return torch.device(name)
+    raise DeviceError(
+        f"The device '{name}' is not available here; choose 'auto' or one of: {', '.join(available)}."
+    )
+
+
+def resolve_precision(name: str, device: torch.device) -> Precision:
+    """``auto`` gives ``bfloat16`` where the device is fast at it, else ``float32``."""
+    if name != "auto":
+        return "bfloat16" if name == "bfloat16" else "float32"
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "cpu":
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    else:
+        fast = False
+    return "bfloat16" if fast else "float32"
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """Context in which the network computes in ``precision``."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a torch error says that the device's memory ran out."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "not enough memory" in text or "can't allocate memory" in text
+    )

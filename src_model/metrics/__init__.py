@@ -1,0 +1,1 @@
+"""Measures of agreement between a prediction and the truth, as pure functions."""

@@ -1,0 +1,1 @@
+"""Tiles as data: plans in pure integers, and the stitching of what was computed on them."""
