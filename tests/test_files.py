@@ -1,0 +1,70 @@
+"""Writing by atomic rename: complete or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from src_model.errors import OutputError
+from src_model.files import atomic_path, atomic_write_text, remove_leftovers
+
+
+def test_a_text_file_appears_with_missing_parent_folders(tmp_path: Path) -> None:
+    path = atomic_write_text(tmp_path / "a" / "b" / "notes.txt", "dünn\n")
+
+    assert path.read_bytes() == "dünn\n".encode()
+    assert [p.name for p in path.parent.iterdir()] == ["notes.txt"]
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = atomic_write_text(tmp_path / "value.txt", "old")
+
+    with pytest.raises(RuntimeError, match="half way"), atomic_path(path) as temporary:
+        temporary.write_text("new")
+        raise RuntimeError("half way")
+
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["value.txt"]
+
+
+def test_the_temporary_name_keeps_the_suffix_and_the_folder(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "mask.tif") as temporary:
+        assert temporary.suffix == ".tif"
+        assert temporary.parent == tmp_path
+        assert not (tmp_path / "mask.tif").exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "blocked").write_text("I am a file")
+
+    with pytest.raises(OutputError, match="blocked"):
+        atomic_write_text(tmp_path / "blocked" / "x.txt", "text")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_an_output_error(tmp_path: Path) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    folder.chmod(0o500)
+
+    with pytest.raises(OutputError, match="locked"):
+        atomic_write_text(folder / "x.txt", "text")
+
+
+def test_an_error_of_the_disk_while_writing_is_an_output_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="No space left"), atomic_path(tmp_path / "x.bin"):
+        raise OSError(28, "No space left on device")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / ".last.0011aabb.part.safetensors").write_bytes(b"half")
+    (tmp_path / "last.safetensors").write_bytes(b"whole")
+
+    removed = remove_leftovers(tmp_path)
+
+    assert [p.name for p in removed] == [".last.0011aabb.part.safetensors"]
+    assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
