@@ -1,0 +1,244 @@
+"""The commands themselves: arguments to requests, requests to engines."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from src_model import __version__
+from src_model import events as ev
+from src_model.cli.follow import console, follow
+from src_model.config import TrainConfig, merge, parse_assignments, preset, read_yaml
+from src_model.errors import ConfigError
+
+app = typer.Typer(
+    name="utanet",
+    help="Segment images with UTANet, train your own model in two stages, look inside its experts.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+TopK = Annotated[int | None, typer.Option("--top-k", min=1, help="Experts mixed; default: as trained.")]
+CheckpointFile = Annotated[
+    Path, typer.Option("--checkpoint", help="A model made by `utanet train` or `convert`.")
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"utanet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+@app.command()
+def models(
+    size: Annotated[int, typer.Option(min=32, max=2048, help="Side of the measured input, pixels.")] = 224,
+    as_json: Json = False,
+) -> None:
+    """List the architectures: parameters, GMAC (10^9 multiply-adds) and latency on this machine."""
+    from src_model.models.profile import profile_models
+
+    table = Table(
+        "model", "parameters (M)", "trained in stage 2 (M)", f"GMAC at {size}x{size}", "latency (ms)"
+    )
+    for row in profile_models(size):
+        if as_json:
+            sys.stdout.write(json.dumps(row.to_dict()) + "\n")
+            sys.stdout.flush()
+        else:
+            stage2 = "-" if row.stage2_parameters is None else f"{row.stage2_parameters / 1e6:.3f}"
+            table.add_row(
+                row.name, f"{row.parameters / 1e6:.3f}", stage2, f"{row.gmac:.2f}", f"{row.latency_ms:.0f}"
+            )
+    if not as_json:
+        console.print(table)
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="Run directory; holds all that is needed to resume.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="How the dataset is laid out; default: recognised.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Architecture; see `utanet models`.")] = None,
+    preset_name: Annotated[str, typer.Option("--preset", help="paper, or quick for a CPU.")] = "paper",
+    config: Annotated[Path | None, typer.Option(help="YAML file with further settings.")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. stage1.epochs=3."),
+    ] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Cross-validation with that many folds.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out ended.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a network in two stages; Ctrl-C keeps everything up to the last epoch."""
+    given = {"root": data, "layout": layout, "folds": folds}
+    settings: dict[str, Any] = {"data": {k: v for k, v in given.items() if v is not None}, "out": out}
+    if model is not None:
+        settings["model"] = {"name": model}
+    if device is not None:
+        settings["device"] = device
+    base = preset(preset_name)
+    if config is not None:
+        base = merge(base, read_yaml(config))
+    elif resume and (out / "config.yaml").is_file():
+        base = read_yaml(out / "config.yaml")
+    values = merge(merge(base, settings), parse_assignments(assignments or []))
+    values["resume"] = resume
+    if "root" not in values["data"]:
+        raise ConfigError("No dataset was given; name its folder with --data.")
+    if folds is None:
+        _train_one(values, as_json)
+        return
+    scores = [_train_one(_for_fold(values, fold, out), as_json) for fold in range(folds)]
+    console.print(
+        f"Validation Dice over {folds} folds: {statistics.mean(scores):.4f} +- {statistics.stdev(scores):.4f}"
+    )
+
+
+def _for_fold(values: dict[str, Any], fold: int, out: Path) -> dict[str, Any]:
+    folder = out / f"fold-{fold + 1}"
+    resume = values["resume"] and folder.exists()
+    return merge(values, {"out": folder, "data": {"fold": fold}, "resume": resume})
+
+
+def _train_one(values: dict[str, Any], as_json: bool) -> float:
+    config = TrainConfig.parse(values)
+    from src_model.training.trainer import train as engine
+
+    control = ev.Control()
+    last = follow(engine(config, control=control), control, as_json=as_json)
+    if isinstance(last, ev.RunFinished):
+        return last.dice
+    raise typer.Exit(130)
+
+
+@app.command()
+def segment(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, or folders of images.")],
+    checkpoint: CheckpointFile,
+    out: Annotated[Path, typer.Option(help="Folder for the masks, <stem>_mask.tif.")],
+    top_k: TopK = None,
+    threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Probability above which is foreground.")
+    ] = 0.5,
+    roi: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,W,H", help="Only this region, in pixels of the full resolution."),
+    ] = None,
+    instances: Annotated[
+        bool, typer.Option("--instances", help="Number the objects instead of classes.")
+    ] = False,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Segment images; each mask appears only when it is complete."""
+    region = None if roi is None else _region(roi)
+    sources = [file for item in inputs for file in _files(item)]
+    from src_model.inference.predictor import segment as engine
+
+    control = ev.Control()
+    stream = engine(
+        sources,
+        checkpoint,
+        out=out,
+        control=control,
+        device=device,
+        top_k=top_k,
+        threshold=threshold,
+        roi=region,
+        instances=instances,
+    )
+    last = follow(stream, control, as_json=as_json)
+    if not isinstance(last, ev.SegmentationFinished):
+        raise typer.Exit(130)
+    if len(last.results) < len(sources):
+        raise typer.Exit(1)
+
+
+def _region(text: str) -> tuple[int, int, int, int]:
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"expected four whole numbers X,Y,W,H but got '{text}'") from None
+    return x, y, width, height
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    from src_model.data.image_io import IMAGE_SUFFIXES
+
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise ConfigError(f"The folder {path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    return files
+
+
+@app.command()
+def experts(
+    image: Annotated[Path, typer.Argument(metavar="INPUT", help="One image.")],
+    checkpoint: CheckpointFile,
+    out: Annotated[Path, typer.Option(help="Folder for <stem>_experts.tif and <stem>_routing.json.")],
+    top_k: TopK = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Write one heat map per expert and the routers' weights for an image."""
+    from src_model.inference.explain import explain, write_explanation
+
+    explanation = explain(image, checkpoint, top_k=top_k, device=device)
+    maps, routing = write_explanation(explanation, out, image.stem)
+    if as_json:
+        sys.stdout.write(json.dumps({"experts": str(maps), "routing": str(routing)}) + "\n")
+        return
+    table = Table("router", *(f"expert {e + 1}" for e in range(len(explanation.expert_maps))))
+    for number, (weights, chosen) in enumerate(
+        zip(explanation.routing_weights, explanation.selected, strict=True), start=1
+    ):
+        cells = (f"[bold]{w:.3f} *[/]" if c else f"{w:.3f}" for w, c in zip(weights, chosen, strict=True))
+        table.add_row(str(number), *cells)
+    console.print(table)
+    console.print(f"{maps}\n{routing}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def convert(
+    published: Annotated[
+        Path, typer.Argument(metavar="PUBLISHED.pth", help="Weights of the published code.")
+    ],
+    model: Annotated[str, typer.Option(help="Architecture, e.g. utanet.")],
+    out: Annotated[Path, typer.Option(help="The checkpoint to write, *.safetensors.")],
+    as_json: Json = False,
+) -> None:
+    """Turn a published .pth file into a checkpoint; no code in the file is run."""
+    from src_model.models.checkpoint import save_checkpoint
+    from src_model.models.published import convert_published
+
+    path = save_checkpoint(
+        out, convert_published(published, model), training={"converted_from": published.name}
+    )
+    if as_json:
+        sys.stdout.write(json.dumps({"checkpoint": str(path)}) + "\n")
+    else:
+        console.print(f"Wrote {path}", markup=False, soft_wrap=True)
