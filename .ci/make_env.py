@@ -23,15 +23,26 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = os.environ.get("UTANET_TORCH", "torch==2.13.0")
-WINDOW_PACKAGES = (
-    "xvfb libgl1 libegl1 libopengl0 libglu1-mesa libgl1-mesa-dri libxkbcommon-x11-0 libxcb-cursor0 "
-    "libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxcb-xinerama0 libdbus-1-3"
-).split()
+WINDOW_PACKAGES = [
+    "xvfb",
+    "libgl1",
+    "libegl1",
+    "libopengl0",
+    "libglu1-mesa",
+    "libgl1-mesa-dri",
+    "libxkbcommon-x11-0",
+    "libxcb-cursor0",
+    "libxcb-icccm4",
+    "libxcb-keysyms1",
+    "libxcb-shape0",
+    "libxcb-xinerama0",
+    "libdbus-1-3",
+]
 
 
 def main() -> None:
     """Bring the environment named on the command line up to date."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 -- the very check
         sys.exit(
             f"napari-utanet needs Python 3.11 or newer, but this is {sys.version.split()[0]}; set PYTHON=..."
         )
@@ -62,9 +73,7 @@ def install_system_packages() -> None:
     elif shutil.which("sudo") and run(["sudo", "-n", "true"], check=False):
         prefix = ["sudo", "-n"]
     else:
-        say(
-            f"cannot install system packages; if no window opens, ask for: apt-get install {' '.join(missing)}"
-        )
+        say(f"no right to install system packages; if no window opens: apt-get install {' '.join(missing)}")
         return
     say(f"installing system packages: {' '.join(missing)}")
     quiet = ["-q", "-y", "-o", "DPkg::Lock::Timeout=120"]
