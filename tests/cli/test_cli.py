@@ -1,0 +1,172 @@
+"""The command line keeps its contract: exit codes, one sentence for an error, pure JSON lines."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from src_model import events as ev
+from src_model.cli.follow import follow
+
+COMMAND = [sys.executable, "-c", "from src_model.cli import main; main()"]
+
+
+def utanet(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own, as a user does."""
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of six 48x48 images with a bright square each, and their masks."""
+    root = tmp_path_factory.mktemp("pairs")
+    rng = np.random.default_rng(0)
+    for name in ("images", "masks"):
+        (root / name).mkdir()
+    for number in range(6):
+        image = rng.integers(0, 60, (48, 48, 3), dtype=np.uint8)
+        mask = np.zeros((48, 48), np.uint8)
+        y, x = rng.integers(4, 20, 2)
+        mask[y : y + 20, x : x + 20] = 255
+        image[mask > 0] += 150
+        tifffile.imwrite(root / "images" / f"{number}.tif", image, photometric="rgb")
+        tifffile.imwrite(root / "masks" / f"{number}.tif", mask)
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of one short epoch in each stage."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    settings = [
+        "stage1.epochs=1",
+        "stage2.epochs=1",
+        "data.image_size=32",
+        "batch_size=4",
+        "precision=float32",
+    ]
+    options = [part for setting in settings for part in ("--set", setting)]
+    done = utanet("train", "--data", pairs, "--out", folder, "--device", "cpu", "--json", *options)
+    assert done.returncode == 0, done.stderr
+    (folder / "stdout.jsonl").write_text(done.stdout)
+    return folder
+
+
+def test_training_prints_one_json_object_a_line_and_ends_with_run_finished(run: Path) -> None:
+    events = [json.loads(line)["event"] for line in (run / "stdout.jsonl").read_text().splitlines()]
+
+    assert events[0] == "run_started"
+    assert events.count("epoch_finished") == 2
+    assert events[-1] == "run_finished"
+
+
+def test_a_trained_model_segments_a_folder_of_images(run: Path, pairs: Path, tmp_path: Path) -> None:
+    done = utanet(
+        "segment",
+        pairs / "images",
+        "--checkpoint",
+        run / "model.safetensors",
+        "--out",
+        tmp_path,
+        "--device",
+        "cpu",
+    )
+
+    assert done.returncode == 0, done.stderr
+    masks = sorted(tmp_path.iterdir())
+    assert [mask.name for mask in masks] == [f"{n}_mask.tif" for n in range(6)]
+    assert tifffile.imread(masks[0]).shape == (48, 48)
+    assert tifffile.imread(masks[0]).dtype == np.uint8
+
+
+def test_instances_are_written_as_32_bit_labels(run: Path, pairs: Path, tmp_path: Path) -> None:
+    done = utanet(
+        "segment",
+        pairs / "images" / "0.tif",
+        *("--checkpoint", run / "model.safetensors", "--out", tmp_path, "--instances", "--roi", "4,8,32,16"),
+    )
+
+    assert done.returncode == 0, done.stderr
+    mask = tifffile.imread(tmp_path / "0_mask.tif")
+    assert mask.dtype == np.uint32
+    assert mask.shape == (16, 32)
+
+
+def test_experts_are_written_with_their_routing(run: Path, pairs: Path, tmp_path: Path) -> None:
+    done = utanet(
+        "experts", pairs / "images" / "0.tif", "--checkpoint", run / "model.safetensors", "--out", tmp_path
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert tifffile.imread(tmp_path / "0_experts.tif").shape == (4, 24, 24)
+    assert "routing_weights" in json.loads((tmp_path / "0_routing.json").read_text())
+
+
+def test_models_lists_every_architecture_as_json() -> None:
+    done = utanet("models", "--size", 32, "--json")
+
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    utanet_row = next(row for row in rows if row["name"] == "utanet")
+    assert utanet_row["parameters"] == 24_276_969 - 522_536
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train", "--data", "/nowhere", "--out", "{tmp}/run"), "/nowhere"),
+        (("train", "--out", "{tmp}/run"), "--data"),
+        (("train", "--data", ".", "--out", "{tmp}/run", "--set", "stage1.epoch=3"), "stage1.epoch"),
+        (
+            ("segment", "missing.png", "--checkpoint", "none.safetensors", "--out", "{tmp}"),
+            "none.safetensors",
+        ),
+        (("convert", "missing.pth", "--model", "utanet", "--out", "{tmp}/x.safetensors"), "missing.pth"),
+    ],
+)
+def test_a_failure_is_one_sentence_and_exit_code_1(
+    arguments: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    done = utanet(*(argument.format(tmp=tmp_path) for argument in arguments))
+
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [("segment",), ("nonsense",), ("train", "--folds", "1", "--out", "x")])
+def test_bad_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
+    assert utanet(*arguments).returncode == 2
+
+
+def test_a_stop_signal_keeps_the_run_and_exits_with_130(pairs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    options = ["--set", "stage1.epochs=500", "--set", "data.image_size=32", "--device", "cpu", "--json"]
+    process = subprocess.Popen(
+        [*COMMAND, "train", "--data", str(pairs), "--out", str(folder), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["event"] == "epoch_finished":
+            process.terminate()
+            break
+    rest, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert json.loads(rest.splitlines()[-1])["event"] == "run_stopped"
+    assert (folder / "last.safetensors").is_file()
+
+
+def test_messages_with_square_brackets_are_shown_as_they_are(capfd: pytest.CaptureFixture[str]) -> None:
+    follow(iter([ev.Warned(message="the file a[1].png is odd")]), ev.Control(), as_json=False)
+
+    assert "a[1].png" in capfd.readouterr().err
