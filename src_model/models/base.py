@@ -1,0 +1,105 @@
+"""What all 2-D networks share: checks of the input, padding, and the description in a checkpoint."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from src_model.errors import ModelError
+from src_model.models.skips import Segmentation
+
+COMMON_ARGUMENTS = ("in_channels", "num_classes", "stage", "top_k")
+
+
+class SegmentationModel(nn.Module, ABC):
+    """Base of the networks: describes itself and refuses what it cannot take.
+
+    Attributes
+    ----------
+    name : str
+        Name in the registry.
+    dims : int
+        Number of spatial axes.
+    required_multiple : int
+        Inputs are padded inside to a multiple of this.
+    in_channels, num_classes, stage : int
+        As given.
+    num_experts : int
+        0 without a mixture.
+    options : dict
+        The other arguments of the constructor.
+    """
+
+    name: str
+    dims: int = 2
+    required_multiple: int = 1
+    num_experts: int = 0
+
+    def __init__(self, in_channels: int, num_classes: int, stage: int, options: dict[str, Any]) -> None:
+        super().__init__()
+        for argument, value in (("in_channels", in_channels), ("num_classes", num_classes)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ModelError(f"{argument} must be a whole number of at least 1 but got {value!r}.")
+        if stage not in (1, 2):
+            raise ModelError(f"stage must be 1 (plain skips) or 2 (mixture of experts) but got {stage!r}.")
+        self.in_channels, self.num_classes, self.stage = in_channels, num_classes, stage
+        self.options = options
+
+    @property
+    @abstractmethod
+    def top_k(self) -> int:
+        """How many experts each router uses for a sample unless a call says otherwise."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All that :func:`src_model.create_model` needs to build this network again."""
+        return {
+            "name": self.name,
+            "in_channels": self.in_channels,
+            "num_classes": self.num_classes,
+            "stage": self.stage,
+            "top_k": self.top_k,
+            "options": dict(self.options),
+        }
+
+    @classmethod
+    def default_options(cls) -> dict[str, Any]:
+        """Options of the constructor beside the common arguments, with their default values."""
+        parameters = inspect.signature(cls).parameters.values()
+        return {p.name: p.default for p in parameters if p.name not in COMMON_ARGUMENTS}
+
+    @abstractmethod
+    def forward(
+        self, x: Tensor, *, top_k: int | None = None, routing: Any = None, domain: Any = None
+    ) -> Segmentation:
+        """``(B, C, [D,] H, W)`` of any size to logits ``(B, K, [D,] H, W)``."""
+
+    def check_input(self, x: Tensor) -> None:
+        """Refuse an input of another number of axes or channels, without pixels, or of integers.
+
+        Raises
+        ------
+        ModelError
+            Naming what was expected and what came.
+        """
+        axes = "(B, C, H, W)" if self.dims == 2 else "(B, C, D, H, W)"
+        if x.ndim != self.dims + 2:
+            raise ModelError(f"Expected an input {axes} but got {x.ndim} axes: shape {tuple(x.shape)}.")
+        if 0 in x.shape:
+            raise ModelError(f"The input is empty: shape {tuple(x.shape)}; give at least one pixel.")
+        if x.shape[1] != self.in_channels:
+            raise ModelError(
+                f"The input has {x.shape[1]} channels but this network expects {self.in_channels}."
+            )
+        if not torch.is_floating_point(x):
+            raise ModelError(f"Expected floating-point intensities but got {x.dtype}; scale them first.")
+
+
+def check_no_domain(domain: Any) -> None:
+    """Refuse a domain (organ) for a network that has none."""
+    if domain is not None:
+        raise ModelError(f"This network has no domains but got domain {domain!r}; leave it out.")

@@ -1,0 +1,75 @@
+"""Small parts that every network shares: convolution blocks, resizing and padding in 2-D and 3-D."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+BATCH_NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+INTERPOLATION = {2: "bilinear", 3: "trilinear"}
+
+
+def conv_bn_relu(in_channels: int, out_channels: int, kernel: int = 3, *, dims: int = 2) -> nn.Sequential:
+    """Convolution with bias and "same" padding, BatchNorm, ReLU; keys ``0``, ``1``, ``2``."""
+    return nn.Sequential(
+        CONVOLUTION[dims](in_channels, out_channels, kernel, padding=kernel // 2),
+        BATCH_NORM[dims](out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+def init_weights(module: nn.Module) -> None:
+    """Initialise convolutions for ReLU (He et al., 2015) and BatchNorm to the identity.
+
+    Meant for ``network.apply(init_weights)``.
+    """
+    if isinstance(module, (nn.Conv2d, nn.Conv3d)):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        _zero(module.bias)
+    elif isinstance(module, nn.ConvTranspose2d):
+        # One input pixel reaches each output pixel: the fan is the number of input channels.
+        nn.init.normal_(module.weight, std=(2.0 / module.in_channels) ** 0.5)
+        _zero(module.bias)
+    elif isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
+        nn.init.ones_(module.weight)
+        nn.init.zeros_(module.bias)
+
+
+def _zero(bias: Tensor | None) -> None:
+    if bias is not None:
+        nn.init.zeros_(bias)
+
+
+def resize(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Linear interpolation of ``(B, C, [D,] H, W)`` to ``size``, pixel centres half a step in."""
+    if tuple(x.shape[2:]) == tuple(size):
+        return x
+    return F.interpolate(x, size=list(size), mode=INTERPOLATION[x.ndim - 2], align_corners=False)
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Extend ``(B, C, [D,] H, W)`` at the far end of each axis to a multiple of ``multiple``.
+
+    The image is mirrored where it is long enough, else its last row or column is repeated. The
+    near ends stay in place, so pixel ``i`` of the input is pixel ``i`` of the result.
+    """
+    spatial = x.ndim - 2
+    for axis in range(spatial):
+        length = x.shape[2 + axis]
+        missing = -length % multiple
+        if not missing:
+            continue
+        widths = [0] * (2 * spatial)
+        widths[2 * (spatial - 1 - axis) + 1] = missing
+        x = F.pad(x, widths, mode="reflect" if missing < length else "replicate")
+    return x
+
+
+def crop_to(x: Tensor, size: Sequence[int]) -> Tensor:
+    """The first ``size`` elements of the spatial axes of ``(B, C, [D,] H, W)``: a view."""
+    for axis, length in enumerate(size):
+        x = x.narrow(2 + axis, 0, length)
+    return x

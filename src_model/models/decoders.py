@@ -1,0 +1,59 @@
+"""Decoders: feature maps of all levels in, one full-resolution feature map out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from src_model.models.blocks import conv_bn_relu
+
+
+class UpBlock(nn.Module):
+    """Double the resolution, halve the channels, join the skip and convolve."""
+
+    def __init__(self, in_channels: int, skip_channels: int) -> None:
+        super().__init__()
+        half = in_channels // 2
+        self.up = nn.Sequential(
+            nn.ConvTranspose2d(in_channels, half, 2, stride=2), nn.BatchNorm2d(half), nn.ReLU(inplace=True)
+        )
+        self.conv = conv_bn_relu(skip_channels + half, half)
+
+    def forward(self, below: Tensor, skip: Tensor) -> Tensor:
+        """``(B, C, H, W)`` and ``(B, S, 2H, 2W)`` to ``(B, C/2, 2H, 2W)``."""
+        result: Tensor = self.conv(torch.cat([skip, self.up(below)], dim=1))
+        return result
+
+
+class UNetDecoder(nn.Module):
+    """A chain of :class:`UpBlock` from the coarsest level to the finest.
+
+    Parameters
+    ----------
+    channels
+        Of the levels, from the finest to the coarsest; each level has twice the stride of the
+        one before. The result has ``channels[-1] / 2 ** (len(channels) - 1)`` channels.
+
+    Attributes
+    ----------
+    out_channels : int
+        Channels of the result.
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        width = channels[-1]
+        self.ups = nn.ModuleList()
+        for skip in reversed(channels[:-1]):
+            self.ups.append(UpBlock(width, skip))
+            width //= 2
+        self.out_channels = width
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Features of all levels, finest first, to ``(B, out_channels, H, W)`` of the finest."""
+        x = features[-1]
+        for up, skip in zip(self.ups, reversed(features[:-1]), strict=True):
+            x = up(x, skip)
+        return x
