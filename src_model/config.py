@@ -22,6 +22,7 @@ class ClassInfo(_Frozen):
     """One class of a mask."""
 
     name: str
+    """As it is shown to the user."""
     color: str = Field(default="#2ec4b6", pattern=r"^#[0-9a-fA-F]{6}$")
     """Display colour, ``#rrggbb``."""
 
@@ -39,9 +40,11 @@ class ModelConfig(_Frozen):
     name: str = "utanet"
     """One of ``src_model.list_models()``."""
     in_channels: int = Field(default=3, ge=1, le=64)
+    """Channels of the images: 3 for RGB, 1 for grey."""
     num_classes: int = Field(default=1, ge=1, le=255)
     """Number of logit channels: 1 = foreground against background, K > 1 includes background."""
     top_k: int = Field(default=2, ge=1)
+    """How many experts each router mixes."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of that architecture, checked when the network is made."""
 
@@ -52,6 +55,7 @@ class DataConfig(_Frozen):
     root: Path
     """Folder of the dataset."""
     layout: Literal["auto", "pairs"] = "auto"
+    """How the folder is laid out; ``auto`` recognises it."""
     image_size: int = Field(default=224, ge=32, le=4096)
     """Side of the square training input, pixels."""
     sampling: Literal["resize", "crop"] = "resize"
@@ -61,13 +65,14 @@ class DataConfig(_Frozen):
     validation_fraction: float = Field(default=0.2, gt=0.0, lt=1.0)
     """Share of the cases held out for validation where no folds are asked for."""
     folds: int | None = Field(default=None, ge=2)
+    """Number of folds of a cross-validation; every case is held out in one of them."""
     fold: int = Field(default=0, ge=0)
     """With ``folds``: the fold held out for validation, counted from 0."""
 
     @model_validator(mode="after")
     def _fold_exists(self) -> Self:
         if self.folds is not None and self.fold >= self.folds:
-            raise ValueError(f"fold {self.fold} does not exist among {self.folds} folds")
+            raise ValueError(f"fold {self.fold} does not exist among {self.folds} folds (counted from 0)")
         return self
 
 
@@ -75,28 +80,39 @@ class AugmentConfig(_Frozen):
     """Probability of each augmentation, applied to image and mask together."""
 
     flip: Probability = 0.5
+    """Mirror, for each of the two axes."""
     rotate90: Probability = 0.5
+    """Turn by 90, 180 or 270 degrees."""
     shift_scale_rotate: Probability = 0.5
+    """Small shift, zoom and rotation."""
     elastic: Probability = 0.2
+    """Smooth random deformation."""
     grid_distortion: Probability = 0.2
+    """Stretch and squeeze the cells of a coarse grid."""
     brightness_contrast: Probability = 0.3
+    """Brightness and contrast of the image."""
 
 
 class StageConfig(_Frozen):
     """Optimisation of one stage (AdamW with a cosine schedule)."""
 
     epochs: int = Field(ge=0, le=100_000)
+    """Passes over the training images."""
     learning_rate: float = Field(gt=0.0, le=1.0)
+    """At the start; it follows a cosine down to zero."""
     weight_decay: float = Field(ge=0.0, le=1.0)
+    """Decoupled weight decay of AdamW."""
 
 
 class TrainConfig(_Frozen):
     """One training run, complete: the same configuration and data give the same weights."""
 
     data: DataConfig
+    """Which images, and how they reach the network."""
     out: Path
     """Run directory: holds the configuration, the state to resume from and the checkpoints."""
     model: ModelConfig = ModelConfig()
+    """Which network."""
     stage: Literal["both", "first", "joint"] = "both"
     """``both``: the paper's two stages; ``first``: plain skips only; ``joint``: all at once."""
     stage1: StageConfig = StageConfig(epochs=50, learning_rate=1e-3, weight_decay=1e-4)
@@ -104,15 +120,19 @@ class TrainConfig(_Frozen):
     stage2: StageConfig = StageConfig(epochs=20, learning_rate=1e-4, weight_decay=1e-5)
     """Mixture of skips alone, encoder and decoder frozen."""
     batch_size: int = Field(default=16, ge=1, le=4096)
+    """Images in one batch; halved by itself where memory runs out."""
     accumulate: int = Field(default=1, ge=1, le=1024)
     """Batches whose gradients are summed into one optimiser step."""
     balance_weight: float = Field(default=0.01, ge=0.0)
     """Weight of the balance loss beside the segmentation loss."""
     augment: AugmentConfig = AugmentConfig()
+    """Probability of each augmentation."""
     seed: int = Field(default=0, ge=0, lt=2**31)
+    """Start of every random choice."""
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """``auto``: bfloat16 where the device is fast at it."""
     classes: tuple[ClassInfo, ...] = ()
     """Foreground classes by name and colour; empty = named by their number."""
     pixel_size_um: float | None = Field(default=None, gt=0.0)
@@ -232,9 +252,15 @@ def _number(text: str) -> str | float:
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"]) or "the configuration"
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "value_error":
+        return f"The settings under '{key}' do not fit: {first['msg'].removeprefix('Value error, ')}."
     if first["type"] == "extra_forbidden":
         return f"Unknown setting '{key}'; remove it or see `utanet train --help` for the known ones."
     if first["type"] == "missing":
         return f"The setting '{key}' is missing; give it a value."
-    return f"The setting '{key}' cannot be {first['input']!r}: {first['msg'].removeprefix('Value error, ')}."
+    return f"The setting '{key}' cannot be {first['input']!r}: {_lower(first['msg'])}."
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]
