@@ -41,9 +41,9 @@ class SegmentationModel(nn.Module, ABC):
 
     def __init__(self, in_channels: int, num_classes: int, stage: int, options: dict[str, Any]) -> None:
         super().__init__()
-        for argument, value in (("in_channels", in_channels), ("num_classes", num_classes)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ModelError(f"{argument} must be a whole number of at least 1 but got {value!r}.")
+        check_count("in_channels", in_channels)
+        check_count("num_classes", num_classes)
+        self._check_options(options)
         if stage not in (1, 2):
             raise ModelError(f"stage must be 1 (plain skips) or 2 (mixture of experts) but got {stage!r}.")
         self.in_channels, self.num_classes, self.stage = in_channels, num_classes, stage
@@ -78,6 +78,16 @@ class SegmentationModel(nn.Module, ABC):
     ) -> Segmentation:
         """``(B, C, [D,] H, W)`` of any size to logits ``(B, K, [D,] H, W)``."""
 
+    def _check_options(self, options: dict[str, Any]) -> None:
+        """Whole numbers are at least 1, switches are true or false."""
+        for option, default in self.default_options().items():
+            value = options[option]
+            if isinstance(default, bool):
+                if not isinstance(value, bool):
+                    raise ModelError(f"{option} must be true or false but got {value!r}.")
+            elif isinstance(default, int):
+                check_count(option, value)
+
     def check_input(self, x: Tensor) -> None:
         """Refuse an input of another number of axes or channels, without pixels, or of integers.
 
@@ -97,6 +107,12 @@ class SegmentationModel(nn.Module, ABC):
             )
         if not torch.is_floating_point(x):
             raise ModelError(f"Expected floating-point intensities but got {x.dtype}; scale them first.")
+
+
+def check_count(argument: str, value: object) -> None:
+    """Refuse anything but a whole number of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ModelError(f"{argument} must be a whole number of at least 1 but got {value!r}.")
 
 
 def check_no_domain(domain: Any) -> None:

@@ -46,7 +46,7 @@ class RouterBank(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """``(B, C, [D,] H, W)`` to probabilities ``(B, R, E)``, always computed in float32."""
         with torch.autocast(features.device.type, enabled=False):
-            pooled = features.float().flatten(2).mean(2)
+            pooled = features.mean(dim=tuple(range(2, features.ndim)), dtype=torch.float32)
             return torch.einsum("bc,rce->bre", pooled, self.gates.float()).softmax(-1)
 
 
@@ -92,7 +92,7 @@ class ExpertBank(nn.ModuleList):
         list of Tensor
             R mixtures of the shape of ``x``.
         """
-        chosen = weights > 0
+        chosen = (weights.detach() > 0).cpu()
         by_router: list[list[bool]] = chosen.any(0).tolist()
         by_sample: list[list[bool]] = chosen.any(1).T.tolist()
         mixtures: list[Tensor | None] = [None] * weights.shape[1]

@@ -61,8 +61,6 @@ class UTANet(SegmentationModel):
         train_unused: bool = True,
         double_softmax: bool = True,
     ) -> None:
-        if not isinstance(base_channels, int) or base_channels < 2 or base_channels % 2:
-            raise ModelError(f"base_channels must be an even number of at least 2 but got {base_channels!r}.")
         options = {
             "base_channels": base_channels,
             "mixture_width": mixture_width,
@@ -72,6 +70,8 @@ class UTANet(SegmentationModel):
             "double_softmax": double_softmax,
         }
         super().__init__(in_channels, num_classes, stage, options)
+        if base_channels % 2:
+            raise ModelError(f"base_channels must be an even number but got {base_channels}.")
         self.num_experts = num_experts
         self._top_k = check_top_k(top_k, num_experts)
         self.encoder = ResNet34Encoder(in_channels, base_channels)
