@@ -1,0 +1,135 @@
+"""The plan of a tiled pass over an image: (read, keep, write) boxes in whole numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle of pixels: first row ``y``, first column ``x``, ``height`` rows, ``width`` columns."""
+
+    y: int
+    x: int
+    height: int
+    width: int
+
+    @property
+    def y_end(self) -> int:
+        """First row below the box."""
+        return self.y + self.height
+
+    @property
+    def x_end(self) -> int:
+        """First column right of the box."""
+        return self.x + self.width
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of the box in an array whose last two axes are (Y, X)."""
+        return slice(self.y, self.y_end), slice(self.x, self.x_end)
+
+    def moved(self, y: int, x: int) -> Self:
+        """The same box, ``y`` rows further down and ``x`` columns further right."""
+        return type(self)(self.y + y, self.x + x, self.height, self.width)
+
+    def contains(self, other: Box) -> bool:
+        """Whether ``other`` lies wholly inside."""
+        return (
+            self.y <= other.y
+            and other.y_end <= self.y_end
+            and self.x <= other.x
+            and other.x_end <= self.x_end
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One step of a plan."""
+
+    read: Box
+    """What the network sees, in image coordinates; never outside the image."""
+    keep: Box
+    """The part of the network's output that is kept, counted from the corner of ``read``."""
+    write: Box
+    """Where the kept part goes, in output coordinates (counted from the corner of the region)."""
+
+
+def plan_tiles(
+    height: int, width: int, *, tile: int, halo: int, multiple: int = 1, region: Box | None = None
+) -> tuple[Tile, ...]:
+    """Cut an image into overlapping tiles whose kept parts cover every pixel exactly once.
+
+    Kept parts are cut on a grid fixed to the image's corner, and every read box begins on a
+    multiple of ``multiple`` (and ends on one, or at the image's edge). A network that divides its
+    input by ``multiple`` therefore sees each pixel at the same phase as in the whole image.
+
+    Parameters
+    ----------
+    height, width
+        Size of the image, pixels; at least 1.
+    tile
+        Side of the kept part, pixels; rounded up to ``multiple``.
+    halo
+        Pixels of context read on each side beyond the kept part, as far as the image goes;
+        rounded up to ``multiple``.
+    multiple
+        Grid on which the network works, e.g. 16 for four halvings.
+    region
+        Part of the image to cover, in image coordinates; ``None`` = all. Context is read beyond it.
+
+    Returns
+    -------
+    tuple of Tile
+        Row by row, left to right.
+
+    Raises
+    ------
+    ValueError
+        When a size is not positive, ``halo`` is negative, or the region is outside the image.
+    """
+    if min(height, width, tile, multiple) < 1 or halo < 0:
+        raise ValueError(
+            f"Expected positive sizes but got {height=}, {width=}, {tile=}, {halo=}, {multiple=}."
+        )
+    region = region or Box(0, 0, height, width)
+    if region.height < 1 or region.width < 1 or not Box(0, 0, height, width).contains(region):
+        raise ValueError(f"The region {region} is not inside an image of {height} x {width} pixels.")
+    step, margin = round_up(tile, multiple), round_up(halo, multiple)
+    rows = _cuts(region.y, region.y_end, height, step, margin, multiple)
+    columns = _cuts(region.x, region.x_end, width, step, margin, multiple)
+    return tuple(_tile(row, column, region) for row in rows for column in columns)
+
+
+def round_up(value: int, multiple: int) -> int:
+    """The smallest multiple of ``multiple`` that is not below ``value``."""
+    return -(-value // multiple) * multiple
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """One tile along one axis, in image coordinates: [read, read_end) around [keep, keep_end)."""
+
+    read: int
+    read_end: int
+    keep: int
+    keep_end: int
+
+
+def _cuts(start: int, end: int, size: int, step: int, margin: int, multiple: int) -> list[_Cut]:
+    cuts = []
+    keep = start
+    while keep < end:
+        keep_end = min((keep // step + 1) * step, end)
+        read = max(keep - margin, 0) // multiple * multiple
+        read_end = min(round_up(keep_end + margin, multiple), size)
+        cuts.append(_Cut(read, read_end, keep, keep_end))
+        keep = keep_end
+    return cuts
+
+
+def _tile(row: _Cut, column: _Cut, region: Box) -> Tile:
+    read = Box(row.read, column.read, row.read_end - row.read, column.read_end - column.read)
+    kept = Box(row.keep, column.keep, row.keep_end - row.keep, column.keep_end - column.keep)
+    return Tile(read, kept.moved(-read.y, -read.x), kept.moved(-region.y, -region.x))
