@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,23 +52,26 @@ def _root(
 @app.command()
 def models(
     size: Annotated[int, typer.Option(min=32, max=2048, help="Side of the measured input, pixels.")] = 224,
+    device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """List the architectures: parameters, GMAC (10^9 multiply-adds) and latency on this machine."""
-    from src_model.models.profile import profile_models
+    from src_model.models.profile import profile_model
+    from src_model.models.registry import create_model, list_models
 
     table = Table(
         "model", "parameters (M)", "trained in stage 2 (M)", f"GMAC at {size}x{size}", "latency (ms)"
     )
-    for row in profile_models(size):
+    for name in list_models():
+        row = profile_model(create_model(name), height=size, width=size, device=device)
         if as_json:
-            sys.stdout.write(json.dumps(row.to_dict()) + "\n")
+            sys.stdout.write(json.dumps(asdict(row)) + "\n")
             sys.stdout.flush()
-        else:
-            stage2 = "-" if row.stage2_parameters is None else f"{row.stage2_parameters / 1e6:.3f}"
-            table.add_row(
-                row.name, f"{row.parameters / 1e6:.3f}", stage2, f"{row.gmac:.2f}", f"{row.latency_ms:.0f}"
-            )
+            continue
+        mixture = f"{row.mixture_parameters / 1e6:.3f}" if row.mixture_parameters else "-"
+        table.add_row(
+            row.name, f"{row.parameters / 1e6:.3f}", mixture, f"{row.gmac:.2f}", f"{row.latency_ms:.0f}"
+        )
     if not as_json:
         console.print(table)
 
