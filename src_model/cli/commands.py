@@ -14,7 +14,7 @@ from rich.table import Table
 
 from src_model import __version__
 from src_model import events as ev
-from src_model.cli.follow import console, follow
+from src_model.cli.follow import follow, results
 from src_model.config import TrainConfig, merge, parse_assignments, preset, read_yaml
 from src_model.errors import ConfigError
 
@@ -73,7 +73,7 @@ def models(
             row.name, f"{row.parameters / 1e6:.3f}", mixture, f"{row.gmac:.2f}", f"{row.latency_ms:.0f}"
         )
     if not as_json:
-        console.print(table)
+        results.print(table)
 
 
 @app.command()
@@ -115,7 +115,7 @@ def train(
         _train_one(values, as_json)
         return
     scores = [_train_one(_for_fold(values, fold, out), as_json) for fold in range(folds)]
-    console.print(
+    results.print(
         f"Validation Dice over {folds} folds: {statistics.mean(scores):.4f} +- {statistics.stdev(scores):.4f}"
     )
 
@@ -222,8 +222,8 @@ def experts(
     ):
         cells = (f"[bold]{w:.3f} *[/]" if c else f"{w:.3f}" for w, c in zip(weights, chosen, strict=True))
         table.add_row(str(number), *cells)
-    console.print(table)
-    console.print(f"{maps}\n{routing}", markup=False, soft_wrap=True)
+    results.print(table)
+    results.print(f"{maps}\n{routing}", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -245,4 +245,4 @@ def convert(
     if as_json:
         sys.stdout.write(json.dumps({"checkpoint": str(path)}) + "\n")
     else:
-        console.print(f"Wrote {path}", markup=False, soft_wrap=True)
+        results.print(f"Wrote {path}", markup=False, soft_wrap=True)

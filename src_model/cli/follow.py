@@ -16,6 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from src_model import events as ev
 
 console = Console(stderr=True, highlight=False)
+"""Progress and notes go to standard error."""
+
+results = Console(highlight=False)
+"""What a command was asked for goes to standard output."""
 
 
 class Listener(Protocol):
