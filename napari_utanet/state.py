@@ -1,0 +1,64 @@
+"""What the user wants, dock by dock: evented, validated, and unknown fields refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from psygnal import EventedModel
+from pydantic import ConfigDict, Field
+
+
+class _State(EventedModel):
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, use_attribute_docstrings=True)
+
+
+class SegmentState(_State):
+    """Intent of the Segment dock."""
+
+    layer: str | None = None
+    """Identity of the chosen image layer (its ``unique_id`` as text), not its name."""
+    stack: Literal["planes", "channels"] = "planes"
+    """What the first axis of an image with more than two axes holds."""
+    checkpoint: Path | None = None
+    device: str = "auto"
+    threshold: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Probability above which a pixel is foreground; one-class models only."""
+    top_k: int | None = Field(default=None, ge=1, le=64)
+    """Experts mixed per decoder stage; ``None`` = as trained."""
+    objects: bool = False
+    """Give every object a number of its own instead of its class."""
+    probability: bool = False
+    """Add the foreground probability as an image layer too."""
+
+
+class TrainState(_State):
+    """Intent of the Train dock."""
+
+    source: Literal["sample", "folder", "layers"] = "sample"
+    folder: Path | None = None
+    image_layer: str | None = None
+    labels_layer: str | None = None
+    model: str = "utanet"
+    preset: Literal["quick", "paper"] = "quick"
+    stage1_epochs: int = Field(default=10, ge=0, le=100_000)
+    stage2_epochs: int = Field(default=4, ge=0, le=100_000)
+    batch_size: int = Field(default=8, ge=1, le=4096)
+    classes: int = Field(default=1, ge=1, le=254)
+    """Foreground classes; 1 = everything that is not background, whatever its number."""
+    device: str = "auto"
+    out: Path | None = None
+    """Run folder; ``None`` = a new one is named when the run starts."""
+
+
+class ExpertsState(_State):
+    """Intent of the Experts dock."""
+
+    layer: str | None = None
+    """Identity of the chosen image layer."""
+    stack: Literal["planes", "channels"] = "planes"
+    checkpoint: Path | None = None
+    device: str = "auto"
+    top_k: int | None = Field(default=None, ge=1, le=64)
+    raw: bool = False
+    """Add every channel of every expert, not only their mean magnitude."""
