@@ -29,7 +29,7 @@ class SegmentationModel(nn.Module, ABC):
     in_channels, num_classes, stage : int
         As given.
     num_experts : int
-        0 without a mixture.
+        Experts of the mixture (in stage 1: of the mixture to come); 0 if it can have none.
     options : dict
         The other arguments of the constructor.
     """
