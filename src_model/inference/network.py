@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from src_model.config import Normalisation
 from src_model.device import autocast, is_out_of_memory, resolve_device, resolve_precision
 from src_model.errors import CheckpointError, ConfigError
+from src_model.events import Control
 from src_model.models.base import SegmentationModel
 from src_model.models.checkpoint import Checkpoint, load_checkpoint
 from src_model.models.experts import check_top_k
@@ -41,6 +42,8 @@ class Network:
         See :mod:`src_model.device`.
     top_k
         Experts per router; ``None`` = as trained. Ignored by networks without experts.
+    control
+        Checked before each layer, so that a stop need not wait for the end of a large image.
 
     Raises
     ------
@@ -55,6 +58,7 @@ class Network:
         device: str = "auto",
         precision: str = "auto",
         top_k: int | None = None,
+        control: Control | None = None,
     ) -> None:
         if precision not in PRECISIONS:
             raise ConfigError(f"The precision must be auto, float32 or bfloat16 but got '{precision}'.")
@@ -68,6 +72,8 @@ class Network:
         self.top_k = top_k if own.num_experts else None
         self.model: SegmentationModel = own.eval().to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if control is not None:
+            _watch(self.model, control)
         self.normalisation: Normalisation = opened.normalisation
         self.training: dict[str, Any] = dict(opened.training)
 
@@ -123,6 +129,8 @@ class Network:
         ------
         MemoryRanOut
             When the device's memory did not suffice.
+        Stopped
+            When the control token asked for it.
         """
         result = self._try(images, task)
         if result is None:
@@ -157,6 +165,17 @@ def classes(logits: Tensor, threshold: float) -> Tensor:
     """
     chosen = logits[0].sigmoid() > threshold if len(logits) == 1 else logits.argmax(0)
     return chosen.to(torch.uint8)
+
+
+def _watch(model: SegmentationModel, control: Control) -> None:
+    """Check ``control`` before each layer of a private network."""
+
+    def check(_layer: nn.Module, _arguments: tuple[Any, ...]) -> None:
+        control.check()
+
+    for layer in model.modules():
+        if next(layer.children(), None) is None:
+            layer.register_forward_pre_hook(check)
 
 
 def _open(checkpoint: Checkpoint | str | PathLike[str]) -> Checkpoint:

@@ -68,7 +68,7 @@ def segment(
         Folder for ``<stem>_mask.tif``, and ``<stem>_probability.tif`` where asked for; ``None`` =
         results travel in the events.
     control
-        Token to pause and stop, checked between pieces.
+        Token to pause and stop, checked between the layers of the network and between pieces.
     device, precision
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; ``auto``, ``float32`` or ``bfloat16``.
     top_k
@@ -117,8 +117,9 @@ def segment(
     )
     sources = list_sources(source)
     targets = plan_outputs(sources, out)
-    network = Network(checkpoint, device=device, precision=precision, top_k=top_k)
-    yield from _all_images(list(zip(sources, targets, strict=True)), network, request, control or Control())
+    control = control or Control()
+    network = Network(checkpoint, device=device, precision=precision, top_k=top_k, control=control)
+    yield from _all_images(list(zip(sources, targets, strict=True)), network, request, control)
 
 
 def _all_images(

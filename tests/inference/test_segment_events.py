@@ -92,6 +92,26 @@ def test_a_stop_between_tiles_ends_with_what_was_complete(bright: MakeCheckpoint
     assert "1 of 2 images" in event.message
 
 
+def test_a_stop_in_the_middle_of_the_network_does_not_wait_for_its_end(
+    bright: MakeCheckpoint, noise: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control, checkpoint, ended = Control(), bright(1), []
+    real = type(checkpoint.model).forward
+
+    def forward(self: Any, x: torch.Tensor, **options: Any) -> Any:
+        control.stop()
+        result = real(self, x, **options)
+        ended.append(result)
+        return result
+
+    monkeypatch.setattr(type(checkpoint.model), "forward", forward)
+
+    events = list(events_of(noise, checkpoint, control=control))
+
+    assert [event.kind for event in events] == ["segmentation_started", "segmentation_stopped"]
+    assert ended == []
+
+
 def test_a_stop_before_the_start_yields_only_the_end(bright: MakeCheckpoint, noise: np.ndarray) -> None:
     control = Control()
     control.stop()
