@@ -12,7 +12,7 @@ from src_model.training.stages import Stage
 
 _OVERHEAD = 1.15
 """An epoch takes so many times its steps (validation, saving) until one was measured."""
-_RATIO = 1.0
+_RATIO = 0.7
 """An epoch of a later stage takes so many times one of this stage until one was measured."""
 _WARM_UP = 2
 """Steps before an estimate is made; the first one is slower than the others."""
