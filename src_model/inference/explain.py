@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from src_model.data.image_io import check_image
 from src_model.errors import ImageError, ModelError
+from src_model.events import Control
 from src_model.files import atomic_write_text
 from src_model.inference.axes import find_layout
 from src_model.inference.network import MemoryRanOut, Network, classes
@@ -66,6 +67,7 @@ def explain(
     raw: bool = False,
     threshold: float = 0.5,
     axes: str | None = None,
+    control: Control | None = None,
 ) -> Explanation:
     """Run one image through a mixture and keep what the experts and routers did.
 
@@ -83,6 +85,8 @@ def explain(
         pixels into tiles: its mask of those may differ.
     raw
         Whether the single channels of the experts are kept too.
+    control
+        Token to pause and stop, checked between the layers of the network.
 
     Raises
     ------
@@ -90,9 +94,11 @@ def explain(
         When the network has no mixture, or ``top_k`` is out of its bounds.
     DataError, ImageError
         When the image cannot be read or used, is a stack, or is too large.
+    Stopped
+        When ``control`` asked for it.
     """
     check_threshold(threshold)
-    network = Network(checkpoint, device=device, precision=precision, top_k=top_k)
+    network = Network(checkpoint, device=device, precision=precision, top_k=top_k, control=control)
     mixture = getattr(network.model, "mixture", None)
     if not isinstance(mixture, MixtureOfSkips):
         raise ModelError(

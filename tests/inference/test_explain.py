@@ -13,8 +13,8 @@ import tifffile
 import torch
 
 from src_model import create_model, explain, segment
-from src_model.errors import ImageError, ModelError
-from src_model.events import SegmentationFinished
+from src_model.errors import ImageError, ModelError, Stopped
+from src_model.events import Control, SegmentationFinished
 from src_model.inference.explain import write_explanation
 from src_model.models.checkpoint import Checkpoint
 
@@ -151,3 +151,11 @@ def test_an_explanation_is_written_as_maps_and_numbers(small: Checkpoint, tmp_pa
     written = json.loads(routing.read_text())
     assert written["selected"] == explanation.selected.tolist()
     assert written["grid_offset_yx"] == [0.5, 0.5]
+
+
+def test_a_stop_ends_the_look_inside(small: Checkpoint) -> None:
+    control = Control()
+    control.stop()
+
+    with pytest.raises(Stopped):
+        explain(spot((40, 40), 20, 20), small, device="cpu", control=control)
