@@ -74,8 +74,8 @@ def find_cases(root: str | Path, layout: str = "auto", *, split: str | None = No
         if listing is not None and listing.cases:
             return listing
     raise DataError(
-        f"No pairs of image and mask were found in {candidates[0]}; expected the folders 'images' and 'masks' "
-        "with equal file names, or <name>.png beside <name>_mask.png."
+        f"No pairs of image and mask were found in {candidates[0]}; expected the folders 'images' and "
+        "'masks' with equal file names, or <name>.png beside <name>_mask.png."
     )
 
 
@@ -102,7 +102,7 @@ def _match(folder: Path, images: list[Path], masks: list[Path]) -> Listing:
             if file.stem.lower().endswith(ending):
                 mask_of.setdefault(file.stem.lower().removesuffix(ending), file)
     problems += [
-        f"{len(files)} {kind} share the name '{name}' and are left out: {_list(files)}; rename or remove all but one."
+        f"{len(files)} {kind} share the name '{name}' and are left out: {_list(files)}; keep only one."
         for kind, found in (("images", twins), ("masks", mask_twins))
         for name, files in found.items()
     ]
@@ -115,7 +115,11 @@ def _match(folder: Path, images: list[Path], masks: list[Path]) -> Listing:
     if alone:
         problems.append(f"Without a mask and left out: {_list(alone)}.")
     used = {case.mask for case in cases} | {file for files in mask_twins.values() for file in files}
-    spare = [file for file in masks if file not in used and _without_ending(file.stem) not in twins]
+    spare = [
+        file
+        for file in masks
+        if file not in used and not {file.stem.lower(), _without_ending(file.stem)} & twins.keys()
+    ]
     if spare:
         problems.append(f"Without an image and left out: {_list(spare)}.")
     return Listing(folder, tuple(cases), tuple(problems))
