@@ -86,7 +86,7 @@ def test_pixels_that_are_not_numbers_do_no_harm(bright: MakeCheckpoint, noise: n
 def test_a_stack_is_segmented_plane_by_plane(bright: MakeCheckpoint, noise: np.ndarray) -> None:
     stack = np.stack([[noise, 255 - noise, noise // 2], [noise, noise, noise]])
 
-    result = result_of(stack, bright(3), probability=True)
+    result = result_of(stack, bright(1), probability=True)
 
     assert result.mask is not None
     assert result.probability is not None
