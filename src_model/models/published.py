@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from src_model.errors import CheckpointError
+from src_model.models.base import SegmentationModel
 from src_model.models.registry import create_model
 from src_model.models.utanet import UTANet
 
@@ -71,7 +72,7 @@ def load_published_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -
     model.load_state_dict(renamed)
 
 
-def convert_published(path: str | Path, name: str = "utanet", *, top_k: int = 2) -> nn.Module:
+def convert_published(path: str | Path, name: str = "utanet", *, top_k: int = 2) -> SegmentationModel:
     """Build a network from a ``.pth`` file of the published code, without running code in it.
 
     Channels, classes and stage are read from the tensors; ``top_k`` is not stored in the file.
