@@ -1,19 +1,23 @@
 """Random changes of image and mask together, the same whenever the same generator is given.
 
 The transforms are MONAI's. Each is made for one sample and seeded by it, so there is no shared
-random state and any number of threads may augment at once.
+random state and any number of threads may augment at once. Shift, zoom, rotation and both
+deformations are composed into one grid of coordinates and sampled once, which blurs less than one
+after the other and costs less.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from src_model.config import AugmentConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Pair = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -56,88 +60,108 @@ def augment(
     Returns
     -------
     image, mask
-        New contiguous arrays; H and W are exchanged where an odd number of quarter turns was drawn.
+        New arrays; H and W are exchanged where an odd number of quarter turns was drawn.
     """
-    image, mask = _mirror_and_turn(image, mask, config, rng)
-    for probability, make in (
-        (config.shift_scale_rotate, _shift_scale_rotate),
-        (config.elastic, _elastic),
-        (config.grid_distortion, _grid_distortion),
-    ):
-        if rng.random() < probability:
-            image, mask = _deform(image, mask, make(mask.shape, rng))
+    import torch
+
+    both = torch.from_numpy(np.concatenate([image, mask[np.newaxis]], dtype=np.float32))
+    both = _mirror_and_turn(both, config, rng)
+    grid = _grid((both.shape[1], both.shape[2]), config, rng)
+    picture, classes = both[:-1], both[-1:]
+    if grid is not None:
+        picture, classes = _sampled(picture, grid, "bilinear"), _sampled(classes, grid, "nearest")
     if rng.random() < config.brightness_contrast:
-        image = _brightness_contrast(image, rng)
-    return np.ascontiguousarray(image), np.ascontiguousarray(mask)
+        picture = _brightness_contrast(picture, rng)
+    return np.ascontiguousarray(picture.numpy()), classes[0].numpy().astype(np.int64)
 
 
-def _mirror_and_turn(
-    image: NDArray[np.float32], mask: NDArray[np.int64], config: AugmentConfig, rng: np.random.Generator
-) -> Pair:
+def _mirror_and_turn(both: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
     from monai.transforms import Flip, Rotate90
 
-    moves: list[Any] = [Flip(spatial_axis=axis) for axis in (0, 1) if rng.random() < config.flip]
+    axes = [axis for axis in (0, 1) if rng.random() < config.flip]
+    if axes:
+        both = _plain(Flip(spatial_axis=axes)(both))
     if rng.random() < config.rotate90:
-        moves.append(Rotate90(k=int(rng.integers(1, 4))))
-    if not moves:
-        return image, mask
-    for move in moves:
-        image, mask = move(image), move(mask[np.newaxis])[0]
-    return _array(image), _array(mask)
+        both = _plain(Rotate90(k=int(rng.integers(1, 4)))(both))
+    return both
 
 
-def _deform(image: NDArray[np.float32], mask: NDArray[np.int64], warp: Callable[..., Any]) -> Pair:
-    """Apply one deformation to both; the mask takes the nearest value, so it stays whole."""
-    bent = _array(warp(image, mode="bilinear", padding_mode="reflection"))
-    moved = warp(mask[np.newaxis].astype(np.float32), mode="nearest", padding_mode="reflection")
-    return bent, _array(moved)[0].astype(np.int64)
+def _grid(shape: tuple[int, int], config: AugmentConfig, rng: np.random.Generator) -> Tensor | None:
+    """Where each pixel is taken from: ``(3, H, W)``, pixels from the centre; ``None`` = from its place."""
+    from monai.transforms.utils import create_grid
+
+    wanted = (config.grid_distortion, config.elastic, config.shift_scale_rotate)
+    stretch, bend, move = (rng.random() < probability for probability in wanted)
+    if not (stretch or bend or move):
+        return None
+    grid = _plain(create_grid(shape, backend="torch")).float()
+    if stretch:
+        grid = _stretched(grid, rng)
+    if bend:
+        grid = grid + _bend(shape, rng)
+    return _moved(grid, shape, rng) if move else grid
 
 
-def _shift_scale_rotate(shape: tuple[int, ...], rng: np.random.Generator) -> Callable[..., Any]:
-    from monai.transforms import Affine
+def _stretched(grid: Tensor, rng: np.random.Generator) -> Tensor:
+    """Grid distortion: the cells of a coarse grid become wider or narrower, and still fill the side."""
+    import torch
 
-    return Affine(
+    stretched = grid.clone()
+    for axis, side in enumerate(grid.shape[1:]):
+        widths = 1.0 + rng.uniform(-_GRID_STRETCH, _GRID_STRETCH, _GRID_CELLS)
+        edges = (np.concatenate([[0.0], np.cumsum(widths)]) / widths.sum() - 0.5) * side
+        line = np.interp(
+            np.arange(side) - (side - 1) / 2, np.linspace(-side / 2, side / 2, len(edges)), edges
+        )
+        across = (side, 1) if axis == 0 else (1, side)
+        stretched[axis] = torch.from_numpy(line.astype(np.float32)).reshape(across)
+    return stretched
+
+
+def _bend(shape: tuple[int, int], rng: np.random.Generator) -> Tensor:
+    """Elastic deformation: displacements drawn at control points, smooth between them."""
+    from monai.transforms import RandDeformGrid
+    from monai.transforms.utils import create_control_grid
+    from torch.nn.functional import interpolate
+
+    side = float(min(shape))
+    spacing = (max(side / _BEND_CELLS, 1.0),) * 2
+    random = RandDeformGrid(spacing, (_BEND[0] * side, _BEND[1] * side))
+    points = _plain(random.set_random_state(seed=int(rng.integers(2**31)))(shape)).float()
+    points = points - _plain(create_control_grid(shape, spacing, backend="torch")).float()
+    return interpolate(points[None], shape, mode="bicubic", align_corners=False)[0]
+
+
+def _moved(grid: Tensor, shape: tuple[int, int], rng: np.random.Generator) -> Tensor:
+    """Shift, zoom and rotation about the centre."""
+    from monai.transforms import AffineGrid
+
+    affine = AffineGrid(
         rotate_params=float(rng.uniform(-_ANGLE, _ANGLE)),
         translate_params=[float(rng.uniform(-_SHIFT, _SHIFT) * side) for side in shape],
         scale_params=[1.0 / (1.0 + float(rng.uniform(-_ZOOM, _ZOOM)))] * 2,
-        image_only=True,
     )
+    return _plain(affine(grid=grid)[0])
 
 
-def _elastic(shape: tuple[int, ...], rng: np.random.Generator) -> Callable[..., Any]:
-    from monai.transforms import Rand2DElastic
+def _sampled(values: Tensor, grid: Tensor, mode: str) -> Tensor:
+    import torch
+    from monai.transforms import Resample
 
-    side = float(min(shape))
-    spacing = max(math.ceil(side / _BEND_CELLS), 1)
-    bend = Rand2DElastic((spacing, spacing), (_BEND[0] * side, _BEND[1] * side), prob=1.0)
-    bend.set_random_state(seed=int(rng.integers(2**31)))
-    bend.randomize(shape)
-
-    def warp(array: NDArray[np.float32], **options: str) -> Any:
-        return bend(array, randomize=False, **options)
-
-    return warp
+    return _plain(Resample(mode=mode, padding_mode="reflection", dtype=torch.float32)(values, grid))
 
 
-def _grid_distortion(shape: tuple[int, ...], rng: np.random.Generator) -> Callable[..., Any]:
-    from monai.transforms import GridDistortion
-
-    steps = []
-    for _ in shape:
-        stretch = 1.0 + rng.uniform(-_GRID_STRETCH, _GRID_STRETCH, _GRID_CELLS)
-        stretch *= _GRID_CELLS / stretch.sum()  # the cells still fill the side
-        steps.append((*map(float, stretch), 1.0))
-    return GridDistortion(num_cells=_GRID_CELLS, distort_steps=steps)
-
-
-def _brightness_contrast(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def _brightness_contrast(image: Tensor, rng: np.random.Generator) -> Tensor:
     from monai.transforms import ScaleIntensityFixedMean, ShiftIntensity
 
     contrast = ScaleIntensityFixedMean(factor=float(rng.uniform(-_CONTRAST, _CONTRAST)))
     brightness = ShiftIntensity(offset=float(rng.uniform(-_BRIGHTNESS, _BRIGHTNESS)))
-    return np.clip(_array(brightness(contrast(image))), 0.0, 1.0)
+    return _plain(brightness(contrast(image))).clamp(0.0, 1.0)
 
 
-def _array(values: Any) -> NDArray[Any]:
-    """MONAI's tensors as a plain array."""
-    return np.asarray(getattr(values, "array", values))
+def _plain(values: Any) -> Tensor:
+    """MONAI's tensor without its metadata."""
+    import torch
+
+    plain: Tensor = torch.as_tensor(getattr(values, "as_tensor", lambda: values)())
+    return plain
