@@ -110,9 +110,13 @@ def _match(folder: Path, images: list[Path], masks: list[Path]) -> Listing:
     for key, same in images_of.items():
         found = masks_of.pop(key, [])
         if len(same) > 1:
-            problems.append(f"{len(same)} images share the name '{key}' and are left out: {_list(same)}.")
+            problems.append(
+                f"{len(same)} images share the name '{key}' and are left out: {_list(same)}; keep only one."
+            )
         elif len(found) > 1:
-            problems.append(f"{len(found)} masks fit {same[0].name} and it is left out: {_list(found)}.")
+            problems.append(
+                f"{len(found)} masks fit {same[0].name} and it is left out: {_list(found)}; keep only one."
+            )
         elif found:
             name = _name(same[0])
             cases.append(Case(id=name, image=same[0], mask=found[0], group=_group(name)))
@@ -165,3 +169,7 @@ def _group(name: str) -> str:
 def _list(files: list[Path]) -> str:
     names = ", ".join(file.name for file in files[:_NAMED])
     return names if len(files) <= _NAMED else f"{names} and {len(files) - _NAMED} more"
+
+
+def _one_of(files: list[Path]) -> str:
+    return f"{_list(files)}; keep only one"
