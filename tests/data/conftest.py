@@ -56,3 +56,18 @@ def make_case(save: Save) -> MakeCase:
         return Case(id, save(f"images/{id}{suffix}", image), save(f"masks/{id}.png", mask), id)
 
     return make
+
+
+@pytest.fixture
+def write_case(make_case: MakeCase) -> MakeCase:
+    """``make_case`` with two objects as the mask and noise as the image where none is given."""
+
+    def write(name: str = "a", image: Any = None, mask: Any = None, *, suffix: str = ".png") -> Case:
+        if mask is None:
+            mask = np.zeros((40, 48), np.uint8)
+            mask[4:20, 5:24], mask[23:36, 24:42] = 1, 2
+        if image is None:
+            image = np.random.default_rng(0).integers(0, 256, (*mask.shape[:2], 3), dtype=np.uint8)
+        return make_case(image, mask, id=name, suffix=suffix)
+
+    return write
