@@ -63,8 +63,8 @@ def load(case: Case, model: ModelConfig) -> Stored:
     """
     ids = read_mask(case.mask)
     image = _with_channels(read_image(case.image), ids.shape, model.in_channels, case)
-    limits = unit_limits(image)
     _check(image, ids, case)
+    limits = unit_limits(image)
     image = _fitted(image, limits, model.in_channels, case)
     mask = _classes(ids, model.num_classes, case)
     return Stored(case, image, mask, limits if image.dtype == np.uint8 else (0.0, 1.0))
