@@ -1,6 +1,7 @@
 """Layers to requests and results to layers, without a window."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import dask.array
 import numpy as np
@@ -70,8 +71,11 @@ def test_a_layer_of_another_kind_is_refused_by_name(layer) -> None:
 
 
 def test_an_empty_layer_is_refused() -> None:
-    with pytest.raises(ImageError, match="has no pixels"):
-        from_layer(Image(np.zeros((0, 5)), contrast_limits=(0, 1)))
+    layer = Mock(spec=Image, multiscale=False, data=np.zeros((0, 5)), ndim=2)
+    layer.name = "nothing"
+
+    with pytest.raises(ImageError, match="The layer 'nothing' has no pixels"):
+        from_layer(layer)
 
 
 def test_the_nearest_plane_is_taken_from_a_scaled_stack() -> None:
