@@ -7,7 +7,7 @@ import dask.array
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Image, Labels, Points
 
@@ -97,6 +97,7 @@ def test_a_channel_axis_is_taken_out_of_a_sheared_placement() -> None:
     assert np.allclose(placed.data_to_world((3, 4)), flat.data_to_world((3, 4)))
 
 
+@settings(max_examples=25, deadline=None)
 @given(
     angle=st.floats(-180, 180),
     shear=st.floats(-1, 1),
