@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -102,6 +102,7 @@ def test_a_constant_image_of_any_value_stays_finite(value: float) -> None:
     assert np.isfinite(to_unit(np.full((4, 4), value))).all()
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     arrays(
         st.sampled_from(

@@ -133,6 +133,13 @@ def test_the_noise_of_a_jpeg_mask_is_removed(tmp_path: Path, mode: str) -> None:
     np.testing.assert_array_equal(read_mask(tmp_path / "m.jpg"), wanted)
 
 
+def test_the_values_of_a_jpeg_mask_are_parted_in_the_middle(tmp_path: Path) -> None:
+    greys = np.repeat(np.array([[0, 12, 110, 145, 240, 255]], np.uint8), 16, axis=1)
+    Image.fromarray(np.repeat(greys, 16, axis=0)).save(tmp_path / "m.jpg", quality=95)
+
+    assert read_mask(tmp_path / "m.jpg")[8, 8::16].tolist() == [0, 0, 0, 1, 1, 1]
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_a_colour_picture_is_refused_as_a_mask(tmp_path: Path, suffix: str) -> None:
     Image.new("RGB", (8, 8), (250, 0, 30)).save(tmp_path / f"m{suffix}")
@@ -213,7 +220,7 @@ def test_a_written_mask_is_read_back_with_its_pixel_size(
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (np.ones((8, 8), complex), "complex"),
+        (np.ones((8, 8), complex), "complex numbers; show its magnitude"),
         (np.full((8, 8), "a"), "numbers are expected"),
         (np.arange(8), "1 axes"),
         (np.zeros((0, 8)), r"empty \(0x8\)"),

@@ -30,6 +30,15 @@ def test_grey_with_transparency_is_read_as_grey(colour: Colour, tmp_path: Path) 
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), colour[..., 0])
 
 
+def test_a_palette_with_a_transparent_colour_becomes_rgb_and_alpha(tmp_path: Path) -> None:
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([10, 20, 30, 200, 100, 50])
+    picture.putdata([0, 1])
+    picture.save(tmp_path / "a.png", transparency=1)
+
+    assert read_image(tmp_path / "a.png").tolist() == [[[10, 20, 30, 255], [200, 100, 50, 0]]]
+
+
 def test_a_print_in_four_inks_becomes_rgb(tmp_path: Path) -> None:
     Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=95)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from monai.metrics import (
@@ -63,6 +63,7 @@ def test_masks_of_different_shapes_are_refused() -> None:
         dice(EMPTY, EMPTY.T)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.floats(0, 1))
 def test_all_four_agree_with_monai(seed: int, share: float, other: float) -> None:
     rng = np.random.default_rng(seed)
@@ -80,6 +81,7 @@ def test_all_four_agree_with_monai(seed: int, share: float, other: float) -> Non
         )
 
 
+@settings(deadline=None, max_examples=60)
 @given(arrays("int8", array_shapes(max_dims=3, max_side=6)), st.randoms(use_true_random=False))
 def test_values_lie_between_0_and_1_and_dice_is_the_mean_of_precision_and_recall(
     truth: np.ndarray, random: Any
