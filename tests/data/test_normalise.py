@@ -155,6 +155,12 @@ def test_rgb_becomes_luminance_for_a_grey_model() -> None:
     np.testing.assert_allclose(matched, 0.2125, atol=1e-6)
 
 
+def test_alpha_does_not_count_for_a_grey_model() -> None:
+    rgba = RNG.random((4, 5, 4), dtype=np.float32)
+
+    np.testing.assert_array_equal(match_channels(rgba, 1), match_channels(rgba[..., :3], 1))
+
+
 def test_channels_that_fit_are_left_alone() -> None:
     image = RNG.random((4, 5, 5), dtype=np.float32)
 
