@@ -119,7 +119,7 @@ class Killed(BaseException):
 
 def test_a_kill_at_any_write_is_harmless(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     publish = files._publish
-    small = {"stage1": {"epochs": 1}, "stage2": {"epochs": 1}, "data": {"image_size": 32}}
+    small = {"stage1": {"epochs": 1}, "stage2": {"epochs": 1}, "batch_size": 6}
     whole = make_config("whole", **small)
     writes: list[str] = []
 
