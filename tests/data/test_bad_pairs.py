@@ -40,6 +40,14 @@ def test_an_unknown_class_is_named_with_the_file_and_the_remedy(write_case: Any)
         load(write_case(mask=mask), ModelConfig(num_classes=3))
 
 
+def test_classes_are_counted_from_0(write_case: Any) -> None:
+    mask = np.eye(40, dtype=np.uint8) * 3
+
+    assert load(write_case(mask=mask), ModelConfig(num_classes=4)).mask.max() == 3
+    with pytest.raises(DataError, match=r"holds the class 3 .* 3 classes, 0 to 2; set model.num_classes=4"):
+        load(write_case(mask=mask), ModelConfig(num_classes=3))
+
+
 def test_0_and_255_are_recognised_as_a_mask_of_one_class(write_case: Any) -> None:
     mask = np.eye(40, dtype=np.uint8) * 255
 
