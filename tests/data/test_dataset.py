@@ -130,6 +130,15 @@ def test_resizing_shows_the_whole_image_and_keeps_the_mask_whole(write_case: Any
     np.testing.assert_allclose(sample.image[0, 9:23, 9:23], inside, atol=0.01)
 
 
+def test_resizing_makes_no_new_classes(write_case: Any) -> None:
+    y, x = np.mgrid[:75, :83]
+    case = write_case(mask=np.where(y > x, 2, 0).astype(np.uint8))
+
+    sample = training_set([case], model=ModelConfig(num_classes=3), sampling="resize").sample("1", 1, 0)
+
+    assert set(np.unique(sample.mask)) == {0, 2}
+
+
 def test_shrinking_averages_the_image_and_takes_the_middle_pixel_of_the_mask(write_case: Any) -> None:
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (160, 96, 3), dtype=np.uint8)
