@@ -37,10 +37,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
+        mode = temporary.stat().st_mode
     except OSError as error:
         raise _output_error(target, error) from error
     try:
         yield temporary
+        temporary.chmod(mode)  # some writers make their file readable by its owner alone
         _publish(temporary, target)
     except OSError as error:
         raise _output_error(target, error) from error

@@ -68,3 +68,14 @@ def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Pa
 
     assert [p.name for p in removed] == [".last.0011aabb.part.safetensors"]
     assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
+
+
+def test_a_file_is_as_readable_as_any_other_new_file_whatever_its_writer_did(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.txt"
+    plain.touch()
+
+    with atomic_path(tmp_path / "private.bin") as temporary:
+        temporary.write_bytes(b"x")
+        temporary.chmod(0o600)
+
+    assert (tmp_path / "private.bin").stat().st_mode == plain.stat().st_mode
