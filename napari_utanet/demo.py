@@ -56,10 +56,11 @@ def train(run: Path) -> Path:
 
 def measure(checkpoint: Path, out: Path) -> None:
     """Print the Dice on the 12 test images, which took no part in the training."""
-    from src_model import segment as engine
     from src_model.data.image_io import read_mask
     from src_model.data.layouts import find_cases
     from src_model.metrics.pixel import dice
+
+    from src_model import segment as engine
 
     console.print("[bold]Segmenting[/] 12 images that it never saw")
     cases = find_cases(sample_folder() / "nuclei" / "test").cases
@@ -92,7 +93,15 @@ def take_picture(checkpoint: Path, folder: Path) -> Path:
     """A picture of the window under Xvfb where that works, else of the mask's outline."""
     picture = folder / "napari.png"
     if shutil.which("xvfb-run"):
-        command = ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", sys.executable, "-m", "napari_utanet.demo"]
+        command = [
+            "xvfb-run",
+            "-a",
+            "-s",
+            "-screen 0 1600x1000x24",
+            sys.executable,
+            "-m",
+            "napari_utanet.demo",
+        ]
         done = subprocess.run([*command, "--picture", str(checkpoint), str(picture)], check=False)
         if done.returncode == 0 and picture.is_file():
             return picture
@@ -103,7 +112,6 @@ def draw_outline(folder: Path) -> Path:
     """The test image with the outline of its mask."""
     from PIL import Image
     from skimage.segmentation import mark_boundaries
-
     from src_model.data.image_io import read_image, read_mask
 
     image = read_image(sample_folder() / "nuclei" / "test" / "images" / IMAGE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from src_model.errors import ModelError
@@ -12,15 +13,15 @@ if TYPE_CHECKING:
     from src_model.models.base import SegmentationModel
 
 
-def _utanet() -> type[SegmentationModel]:
-    from src_model.models.utanet import UTANet
-
-    return UTANet
-
-
-_ARCHITECTURES: dict[str, Callable[[], type[SegmentationModel]]] = {
-    "utanet": _utanet,
+_MODELS = "src_model.models"
+_ARCHITECTURES: dict[str, tuple[str, str]] = {
+    "utanet": (f"{_MODELS}.utanet", "UTANet"),
+    "light-utanet": (f"{_MODELS}.light_utanet", "LightUTANet"),
+    "light-utanet-slim": (f"{_MODELS}.light_utanet", "LightUTANetSlim"),
+    "light-utanet-mobile": (f"{_MODELS}.light_utanet", "LightUTANetMobile"),
+    "utanet-stage1": (f"{_MODELS}.utanet", "UTANetStage1"),
 }
+"""Module and class of each network."""
 
 
 def list_models() -> list[str]:
@@ -38,7 +39,9 @@ def model_class(name: str) -> type[SegmentationModel]:
     """
     if name not in _ARCHITECTURES:
         raise ModelError(f"There is no network '{name}'; {_suggest(name, _ARCHITECTURES)}.")
-    return _ARCHITECTURES[name]()
+    module, cls = _ARCHITECTURES[name]
+    network: type[SegmentationModel] = getattr(import_module(module), cls)
+    return network
 
 
 def create_model(
@@ -46,7 +49,7 @@ def create_model(
     *,
     in_channels: int = 3,
     num_classes: int = 1,
-    stage: int = 2,
+    stage: int | None = None,
     top_k: int = 2,
     **options: Any,
 ) -> SegmentationModel:
@@ -61,7 +64,7 @@ def create_model(
     num_classes
         Channels of the logits: 1 = foreground against background; more include the background.
     stage
-        1: plain skips; 2: mixture of experts.
+        1: plain skips; 2: mixture of experts. ``None``: 2, or 1 for a network without a mixture.
     top_k
         Experts per router and sample.
     **options
@@ -78,6 +81,7 @@ def create_model(
         if option not in known:
             raise ModelError(f"The network '{name}' has no option '{option}'; {_suggest(option, known)}.")
     build: Callable[..., SegmentationModel] = network
+    stage = network.default_stage() if stage is None else stage
     return build(in_channels=in_channels, num_classes=num_classes, stage=stage, top_k=top_k, **options)
 
 

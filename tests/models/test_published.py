@@ -162,5 +162,5 @@ def test_a_missing_file_and_other_content_are_refused(tmp_path: Path) -> None:
         convert_published(tmp_path / "absent.pth", "utanet")
     with pytest.raises(CheckpointError, match="holds a Tensor"):
         convert_published(tmp_path / "tensor.pth", "utanet")
-    with pytest.raises(CheckpointError, match="does not hold a published UTANet"):
+    with pytest.raises(CheckpointError, match="does not hold a published 'utanet'"):
         convert_published(tmp_path / "other.pth", "utanet")
