@@ -19,7 +19,11 @@ _ARCHITECTURES: dict[str, tuple[str, str]] = {
     "light-utanet": (f"{_MODELS}.light_utanet", "LightUTANet"),
     "light-utanet-slim": (f"{_MODELS}.light_utanet", "LightUTANetSlim"),
     "light-utanet-mobile": (f"{_MODELS}.light_utanet", "LightUTANetMobile"),
+    "utanet-plusplus": (f"{_MODELS}.utanet_plusplus", "UTANetPlusPlus"),
     "utanet-stage1": (f"{_MODELS}.utanet", "UTANetStage1"),
+    "unet": (f"{_MODELS}.baselines", "UNet"),
+    "unetpp": (f"{_MODELS}.baselines", "UNetPlusPlus"),
+    "deeplabv3plus": (f"{_MODELS}.baselines", "DeepLabV3Plus"),
 }
 """Module and class of each network."""
 
@@ -51,6 +55,8 @@ def create_model(
     num_classes: int = 1,
     stage: int | None = None,
     top_k: int = 2,
+    encoder_weights: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> SegmentationModel:
     """Make a network with fresh weights, in training mode.
@@ -67,6 +73,11 @@ def create_model(
         1: plain skips; 2: mixture of experts. ``None``: 2, or 1 for a network without a mixture.
     top_k
         Experts per router and sample.
+    encoder_weights
+        ``"imagenet"``: start the encoder from torchvision's weights, fetched once into the user's
+        cache (see :mod:`src_model.models.pretrained`). ``None``: fresh weights, no network access.
+    progress
+        Called with the bytes fetched so far and in total while they are fetched.
     **options
         Of that network; an unknown one is refused.
 
@@ -74,6 +85,10 @@ def create_model(
     ------
     ModelError
         When the name or an option is unknown or a value is out of its bounds.
+    DownloadError
+        When the encoder's weights cannot be fetched.
+    CheckpointError
+        When the encoder's weights do not fit its width.
     """
     network = model_class(name)
     known = network.default_options()
@@ -82,7 +97,12 @@ def create_model(
             raise ModelError(f"The network '{name}' has no option '{option}'; {_suggest(option, known)}.")
     build: Callable[..., SegmentationModel] = network
     stage = network.default_stage() if stage is None else stage
-    return build(in_channels=in_channels, num_classes=num_classes, stage=stage, top_k=top_k, **options)
+    model = build(in_channels=in_channels, num_classes=num_classes, stage=stage, top_k=top_k, **options)
+    if encoder_weights is not None:
+        from src_model.models.pretrained import load_encoder_weights
+
+        load_encoder_weights(model, encoder_weights, progress=progress)
+    return model
 
 
 def _suggest(word: str, known: Iterable[str]) -> str:
