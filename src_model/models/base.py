@@ -123,7 +123,10 @@ class SegmentationModel(nn.Module, ABC):
         """
         axes = "(B, C, H, W)" if self.dims == 2 else "(B, C, D, H, W)"
         if x.ndim != self.dims + 2:
-            raise ModelError(f"Expected an input {axes} but got {x.ndim} axes: shape {tuple(x.shape)}.")
+            raise ModelError(
+                f"Expected an input {axes} but got {x.ndim} axes: shape {tuple(x.shape)}"
+                f"{_fitting(x.ndim - 2)}."
+            )
         if 0 in x.shape:
             raise ModelError(f"The input is empty: shape {tuple(x.shape)}; give at least one pixel.")
         if x.shape[1] != self.in_channels:
@@ -132,6 +135,14 @@ class SegmentationModel(nn.Module, ABC):
             )
         if not torch.is_floating_point(x):
             raise ModelError(f"Expected floating-point intensities but got {x.dtype}; scale them first.")
+
+
+def _fitting(dims: int) -> str:
+    """The networks for that many spatial axes, as the end of a sentence."""
+    from src_model.models.registry import list_models
+
+    names = list_models(dims=dims)
+    return f"; for {dims}-D images use one of: {', '.join(names)}" if names else ""
 
 
 def check_count(argument: str, value: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from src_model.errors import ModelError
 
@@ -14,23 +14,32 @@ if TYPE_CHECKING:
 
 
 _MODELS = "src_model.models"
-_ARCHITECTURES: dict[str, tuple[str, str]] = {
-    "utanet": (f"{_MODELS}.utanet", "UTANet"),
-    "light-utanet": (f"{_MODELS}.light_utanet", "LightUTANet"),
-    "light-utanet-slim": (f"{_MODELS}.light_utanet", "LightUTANetSlim"),
-    "light-utanet-mobile": (f"{_MODELS}.light_utanet", "LightUTANetMobile"),
-    "utanet-plusplus": (f"{_MODELS}.utanet_plusplus", "UTANetPlusPlus"),
-    "utanet-stage1": (f"{_MODELS}.utanet", "UTANetStage1"),
-    "unet": (f"{_MODELS}.baselines", "UNet"),
-    "unetpp": (f"{_MODELS}.baselines", "UNetPlusPlus"),
-    "deeplabv3plus": (f"{_MODELS}.baselines", "DeepLabV3Plus"),
+
+
+class _Entry(NamedTuple):
+    """Where the class of a network is, and for images of how many spatial axes it is."""
+
+    module: str
+    cls: str
+    dims: int = 2
+
+
+_ARCHITECTURES: dict[str, _Entry] = {
+    "utanet": _Entry(f"{_MODELS}.utanet", "UTANet"),
+    "light-utanet": _Entry(f"{_MODELS}.light_utanet", "LightUTANet"),
+    "light-utanet-slim": _Entry(f"{_MODELS}.light_utanet", "LightUTANetSlim"),
+    "light-utanet-mobile": _Entry(f"{_MODELS}.light_utanet", "LightUTANetMobile"),
+    "utanet-plusplus": _Entry(f"{_MODELS}.utanet_plusplus", "UTANetPlusPlus"),
+    "utanet-stage1": _Entry(f"{_MODELS}.utanet", "UTANetStage1"),
+    "unet": _Entry(f"{_MODELS}.baselines", "UNet"),
+    "unetpp": _Entry(f"{_MODELS}.baselines", "UNetPlusPlus"),
+    "deeplabv3plus": _Entry(f"{_MODELS}.baselines", "DeepLabV3Plus"),
 }
-"""Module and class of each network."""
 
 
-def list_models() -> list[str]:
-    """Names that :func:`create_model` knows; needs no torch."""
-    return list(_ARCHITECTURES)
+def list_models(*, dims: int | None = None) -> list[str]:
+    """Names that :func:`create_model` knows, of all or of 2-D or 3-D networks; needs no torch."""
+    return [name for name, entry in _ARCHITECTURES.items() if dims in (None, entry.dims)]
 
 
 def model_class(name: str) -> type[SegmentationModel]:
@@ -43,8 +52,8 @@ def model_class(name: str) -> type[SegmentationModel]:
     """
     if name not in _ARCHITECTURES:
         raise ModelError(f"There is no network '{name}'; {_suggest(name, _ARCHITECTURES)}.")
-    module, cls = _ARCHITECTURES[name]
-    network: type[SegmentationModel] = getattr(import_module(module), cls)
+    entry = _ARCHITECTURES[name]
+    network: type[SegmentationModel] = getattr(import_module(entry.module), entry.cls)
     return network
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from qtpy.QtCore import QEvent
 from safetensors.numpy import save_file
 

@@ -14,6 +14,7 @@ from qtpy.QtCore import Qt
 from napari_utanet.widgets.segment_dock import SegmentDock
 from src_model.errors import ImageError
 
+
 @pytest.fixture
 def press(qtbot: Any) -> Callable[..., None]:
     """Press the big button and wait until the work has ended."""
