@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from napari_utanet.adapters.from_layer import ImageRequest, has_stack, is_image, plane_of_layer
+from napari_utanet.adapters.from_layer import ImageRequest, has_stack, identity, is_image, plane_of_layer
 from napari_utanet.adapters.show import show
 from napari_utanet.adapters.to_layer import expert_layers, raw_layer, role_of
 from napari_utanet.controllers.checkpoints import describe
@@ -21,6 +21,9 @@ from src_model import events as ev
 from src_model.errors import CheckpointError, ImageError, UTANetError
 
 Engine = Callable[..., Any]
+DIMMED = 0.35
+"""Opacity of an image under its heat maps."""
+
 Rows = tuple[tuple[float, ...], ...]
 
 
@@ -99,7 +102,7 @@ class ExpertsController:
         self._shelf = shelf
         self._engine = engine
         self._describe = describe
-        self._source: str | None = None
+        self._opacity: dict[str, float] = {}
         self._layers = LayerChoices(viewer, is_image, view.set_layers, self._choose_layer)
         view.run_clicked.connect(self.run)
         view.cancel_clicked.connect(self.cancel)
@@ -107,6 +110,7 @@ class ExpertsController:
         shelf.changed.connect(self._show_models)
         shelf.chosen.connect(self._choose_model)
         state.events.layer.connect(self._layer_chosen)
+        state.events.dim.connect(self._dim_images)
         self._show_models()
         self._layers.start()
         self._view.set_status(self._hint())
@@ -188,6 +192,10 @@ class ExpertsController:
             tuple(tuple(bool(s) for s in row) for row in selected),
         )
         self.show_only(strongest)
+        source = self._layers.get(request.image.layer)
+        if source is not None:
+            self._opacity.setdefault(request.image.layer, source.opacity)
+        self._dim_images()
         self._view.set_status(
             f"Expert {strongest + 1} weighs most and is shown; click a column to see another."
         )
@@ -216,6 +224,13 @@ class ExpertsController:
             top_k=state.top_k,
             raw=state.raw,
         )
+
+    def _dim_images(self) -> None:
+        """Dim the images that have heat maps, or give them their light back."""
+        for layer in self._viewer.layers:
+            before = self._opacity.get(identity(layer))
+            if before is not None:
+                layer.opacity = DIMMED if self._state.dim else before
 
     def _hint(self) -> str:
         if self._state.checkpoint is None:

@@ -11,12 +11,12 @@ from src_model.errors import UTANetError
 
 
 def new_run_folder(parent: Path, what: str, now: datetime | None = None) -> Path:
-    """A folder below ``parent`` that does not exist yet, named by date, time and ``what``."""
+    """A folder below ``parent`` that does not exist yet, named by ``what``, date and time."""
     stamp = (now or datetime.now()).strftime("%Y-%m-%d %H.%M")
-    folder = parent / f"{stamp} {what}"
+    folder = parent / f"{what} {stamp}"
     number = 2
     while folder.exists():
-        folder = parent / f"{stamp} {what} ({number})"
+        folder = parent / f"{what} {stamp} ({number})"
         number += 1
     return folder
 

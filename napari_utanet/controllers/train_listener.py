@@ -105,8 +105,8 @@ class TrainListener:
         if event.expert_usage is not None:
             self._view.set_usage(event.expert_usage)
         self._view.set_status(
-            f"{_stage(event.stage)}, epoch {event.epoch} of {event.epochs}: "
-            f"Dice {event.dice:.3f}, loss {event.validation_loss:.3f}."
+            f"Dice {event.dice:.3f}, loss {event.validation_loss:.3f} on the images held out, after "
+            f"{_stage(event.stage).lower()}, epoch {event.epoch}."
         )
 
     def _before(self, stage: str) -> int:

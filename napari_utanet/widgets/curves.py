@@ -10,7 +10,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_utanet.widgets.theme import DARK, Colors
 from src_model.events import EpochFinished
 
-_HEIGHT = 130
+_HEIGHT = 140
+_AXIS_HEIGHT = 24
 
 
 class Curves(QWidget):  # type: ignore[misc]
@@ -77,6 +78,8 @@ class Curves(QWidget):  # type: ignore[misc]
         for plot, label in ((loss, "Loss"), (dice, "Dice")):
             self._style(plot, label, total)
             self._layout.addWidget(plot)
+        loss.getAxis("bottom").setStyle(showValues=False)
+        loss.setFixedHeight(_HEIGHT - _AXIS_HEIGHT)
         dice.setYRange(0.0, 1.0, padding=0.04)
         dice.setLabel("bottom", "Epoch", color=self._colors.muted)
         legend = loss.addLegend(offset=(-6, 4), labelTextColor=self._colors.text, verSpacing=-6)
@@ -105,6 +108,7 @@ class Curves(QWidget):  # type: ignore[misc]
             axis.setPen(pg.mkPen(self._colors.line))
             axis.setTextPen(pg.mkPen(self._colors.muted))
         plot.setXRange(0.5, max(total, 1) + 0.5, padding=0.02)
+        plot.getAxis("bottom").setTickSpacing(_spacing(total), _spacing(total))
         boundary = 0
         for _, epochs in self._stages[:-1]:
             boundary += epochs
@@ -115,3 +119,8 @@ class Curves(QWidget):  # type: ignore[misc]
         for name, line in self._lines.items():
             points = self._points.get(name, [])
             line.setData([x for x, _ in points], [y for _, y in points])
+
+
+def _spacing(epochs: int) -> int:
+    """Distance of the ticks: about seven of them, at whole epochs."""
+    return next((step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500) if epochs / step <= 8), 1000)

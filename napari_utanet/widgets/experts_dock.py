@@ -39,17 +39,23 @@ class ExpertsDock(RunDock):
             "raw",
             "Add every channel of every expert as a stack, not only the mean magnitude.",
         )
+        self.dim = check_box(
+            "Dim the image",
+            "dim",
+            "Heat maps are added to the light of the image; dimmed, it lets them show.",
+        )
         self.table = RoutingTable(
             "Weight of each expert in each stage of the decoder; ● = chosen. "
             "Click a column to see that expert's map."
         )
         self.add_choices()
+        self.form.add("", self.dim)
         self.form.add("", self.raw)
         self.body.addWidget(self.form)
         self.add_action()
         self.body.addWidget(self.table)
         self.body.addStretch(1)
-        names = ("layer", "stack", "checkpoint", "device", "top_k", "raw")
+        names = ("layer", "stack", "checkpoint", "device", "top_k", "dim", "raw")
         bind(self.state, {name: getattr(self, name) for name in names})
         self.table.expert_clicked.connect(self.expert_clicked)
         self._apply_theme()

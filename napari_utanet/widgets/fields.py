@@ -22,7 +22,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_utanet.widgets.theme import Colors
+from napari_utanet.widgets.theme import BAR, Colors
+
+LABEL_WIDTH = 104
 
 
 class Choice(ComboBox):
@@ -68,8 +70,7 @@ class PathField(QWidget):  # type: ignore[misc]
         self.line.setPlaceholderText(placeholder)
         self.line.setToolTip(tooltip)
         self.line.setClearButtonEnabled(True)
-        self.button = QPushButton("Browse…")
-        self.button.setToolTip(title)
+        self.button = more_button(f"{title}.")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
@@ -100,8 +101,17 @@ class PathField(QWidget):  # type: ignore[misc]
             self.value = Path(chosen)
 
 
+def more_button(tooltip: str) -> QPushButton:
+    """A narrow button that opens a file dialog for the field beside it."""
+    button = QPushButton("…")
+    button.setToolTip(tooltip)
+    button.setAccessibleName(tooltip)
+    button.setFixedWidth(30)
+    return button
+
+
 class Form(QWidget):  # type: ignore[misc]
-    """Rows of a label and a field, the labels in one column."""
+    """Rows of a label and a field, the labels in one column of the same width in every form."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,6 +120,7 @@ class Form(QWidget):  # type: ignore[misc]
         self._grid.setHorizontalSpacing(10)
         self._grid.setVerticalSpacing(7)
         self._grid.setColumnStretch(1, 1)
+        self._grid.setColumnMinimumWidth(0, LABEL_WIDTH)
         self._labels: dict[int, QLabel] = {}
 
     def add(self, text: str, field: Any) -> None:
@@ -118,6 +129,7 @@ class Form(QWidget):  # type: ignore[misc]
         row = self._grid.rowCount()
         label = QLabel(text)
         label.setBuddy(widget)
+        label.setStyleSheet("padding: 0px;")
         label.setToolTip(widget.toolTip())
         policy = widget.sizePolicy()
         policy.setHorizontalPolicy(QSizePolicy.Policy.Expanding)
@@ -134,24 +146,26 @@ class Form(QWidget):  # type: ignore[misc]
 
 
 class Progress(QWidget):  # type: ignore[misc]
-    """A slim bar with a line of text below it; keeps its place while there is nothing to show."""
+    """A slim bar with a line of text below it; hidden while there is nothing to show."""
 
     def __init__(self) -> None:
         super().__init__()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(6)
+        self.bar.setStyleSheet(BAR)
         self.label = QLabel()
+        self.label.setStyleSheet("padding: 0px;")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
+        layout.setSpacing(4)
         layout.addWidget(self.bar)
         layout.addWidget(self.label)
         self.clear()
 
     def show_progress(self, done: int, total: int, text: str) -> None:
         """``total`` 0 = busy without measure."""
-        _shown(self.bar, True)
+        self.show()
         self.bar.setRange(0, total)
         self.bar.setValue(done)
         self.label.setText(text)
@@ -160,8 +174,8 @@ class Progress(QWidget):  # type: ignore[misc]
         """Nothing runs."""
         self.bar.setRange(0, 1)
         self.bar.setValue(0)
-        _shown(self.bar, False)
         self.label.setText("")
+        self.hide()
 
 
 class Status(QLabel):  # type: ignore[misc]
@@ -198,7 +212,7 @@ class Status(QLabel):  # type: ignore[misc]
     def _paint(self) -> None:
         if self._colors is not None:
             color = self._colors.error if self._error else getattr(self._colors, self._role)
-            self.setStyleSheet(f"color: {color};")
+            self.setStyleSheet(f"color: {color}; padding: 0px;")
 
 
 def native(field: Any) -> QWidget:
@@ -230,10 +244,3 @@ def _bind_one(state: EventedModel, name: str, field: Any) -> None:
         to_state(field.value)
     field.changed.connect(to_state)
     getattr(state.events, name).connect(to_field)
-
-
-def _shown(widget: QWidget, shown: bool) -> None:
-    policy = widget.sizePolicy()
-    policy.setRetainSizeWhenHidden(True)
-    widget.setSizePolicy(policy)
-    widget.setVisible(shown)

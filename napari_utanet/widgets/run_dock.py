@@ -11,7 +11,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_utanet.widgets.dock import Dock
-from napari_utanet.widgets.fields import Choice, Form, Progress, Status, native
+from napari_utanet.widgets.fields import Choice, Form, Progress, Status, more_button, native
 from napari_utanet.widgets.theme import PRIMARY, SECONDARY
 
 _DEVICE_NAMES = {"auto": "Automatic", "cpu": "CPU", "mps": "Apple GPU"}
@@ -68,8 +68,7 @@ class RunDock(Dock):
             name="checkpoint",
             tooltip="A trained model. Models trained in UTANet: Train appear here by themselves.",
         )
-        self.open_button = QPushButton("Open…")
-        self.open_button.setToolTip("Open a checkpoint file (.safetensors).")
+        self.open_button = more_button("Open a checkpoint file (.safetensors).")
         self.device = device_field()
         self.top_k = Choice(
             empty="",
@@ -96,8 +95,8 @@ class RunDock(Dock):
     def add_action(self) -> None:
         """Put button, progress and status below what is there."""
         self.body.addWidget(self.button)
-        self.body.addWidget(self.progress)
         self.body.addWidget(self.status)
+        self.body.addWidget(self.progress)
 
     def set_layers(self, choices: list[tuple[str, str]]) -> None:
         """Offer these image layers."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from magicgui.widgets import FloatSlider
+from qtpy.QtWidgets import QAbstractSpinBox
 
 from napari_utanet.controllers.lookup import Facts, FactsListener, find_facts
 from napari_utanet.controllers.segment import (
@@ -42,6 +43,8 @@ class SegmentDock(RunDock):
             name="threshold",
             tooltip="Probability above which a pixel is foreground. Lower finds more, higher is stricter.",
         )
+        for readout in self.threshold.native.findChildren(QAbstractSpinBox):
+            readout.setMaximumWidth(56)  # leaves the width to the slider
         self.objects = check_box(
             "Separate objects", "objects", "Give every object a number and a colour of its own."
         )

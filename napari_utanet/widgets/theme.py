@@ -58,6 +58,13 @@ QPushButton:disabled { color: rgba(150, 150, 150, 160); }
 """The buttons beside it."""
 
 
+BAR = """
+QProgressBar { background-color: rgba(128, 128, 128, 70); border: none; border-radius: 3px; }
+QProgressBar::chunk { background-color: #4a72da; border-radius: 3px; }
+"""
+"""The progress bar."""
+
+
 def colors_of(theme: str) -> Colors:
     """The colours that go with a napari theme of that name."""
     from napari.utils.theme import get_theme

@@ -105,7 +105,7 @@ class TrainDock(Dock):
         self.body.addWidget(self.fields.settings)
         self.body.addWidget(self.unfinished_button)
         self.body.addLayout(buttons)
-        for widget in (self.progress, self.status, self.note, self.curves, self.usage):
+        for widget in (self.status, self.progress, self.note, self.curves, self.usage):
             self.body.addWidget(widget)
         self.body.addStretch(1)
         self.note.hide()

@@ -19,6 +19,8 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".
 _TIFF = {".tif", ".tiff"}
 _LOSSY = {".jpg", ".jpeg"}
 _JPEG_THRESHOLD = 127
+_JPEG_TINT = 48
+"""Channels of a grey JPEG that was stored as colour may differ by so much."""
 
 
 def read_image(path: str | Path) -> NDArray[Any]:
@@ -50,7 +52,8 @@ def read_mask(path: str | Path) -> NDArray[Any]:
     """Read a mask as whole numbers, as they are stored.
 
     A JPEG mask is thresholded at 127, because its values carry noise. A picture whose colour
-    channels are equal counts as grey; a palette picture gives its palette's indices.
+    channels are equal counts as grey; a palette picture gives its palette's indices, or, where it is
+    black and white, 255 for white.
 
     Returns
     -------
@@ -65,8 +68,9 @@ def read_mask(path: str | Path) -> NDArray[Any]:
     path = _existing(path)
     tiff = path.suffix.lower() in _TIFF
     mask = _read_tiff(path) if tiff else _read_picture(path, labels=True)
-    mask = _single_channel(mask, path)
-    if path.suffix.lower() in _LOSSY:
+    lossy = path.suffix.lower() in _LOSSY
+    mask = _single_channel(mask, path, tint=_JPEG_TINT if lossy else 0)
+    if lossy:
         return (mask > _JPEG_THRESHOLD).astype(np.uint8)
     return _whole_numbers(mask, path)
 
@@ -147,7 +151,15 @@ def _existing(path: str | Path) -> Path:
     return path
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
+def _unreadable(path: Path, error: Exception) -> DataError:
+    from PIL import Image
+
+    if isinstance(error, PermissionError):
+        return DataError(f"{path} may not be read; change the permissions of the file.")
+    if isinstance(error, MemoryError):
+        return DataError(f"{path} does not fit into memory; cut it into smaller images.")
+    if isinstance(error, Image.DecompressionBombError):
+        return DataError(f"{path} has too many pixels for a picture of its kind; save it as TIFF.")
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     return DataError(f"{path} cannot be read, it is truncated or damaged ({reason}); use another copy.")
 
@@ -158,13 +170,24 @@ def _read_tiff(path: Path) -> NDArray[Any]:
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
+            _check_complete(series)
             image: NDArray[Any] = series.asarray()
             axes = series.axes
     except Exception as error:  # tifffile and its codecs raise many kinds for damaged files
-        raise _damaged(path, error) from error
+        raise _unreadable(path, error) from error
     if "S" in axes and not axes.endswith("S"):
         image = np.moveaxis(image, axes.index("S"), -1)
     return image
+
+
+def _check_complete(series: Any) -> None:
+    """Some decoders fill what is missing of a truncated file, so its end is looked at first."""
+    if series.keyframe.compression == 1:  # not compressed: tifffile itself misses the bytes
+        return
+    for page in series.pages:
+        segments = zip(page.dataoffsets, page.databytecounts, strict=True) if page is not None else ()
+        if max((offset + count for offset, count in segments), default=0) > page.parent.filehandle.size:
+            raise EOFError("it ends before its data do")
 
 
 def _read_picture(path: Path, *, labels: bool) -> NDArray[Any]:
@@ -178,25 +201,35 @@ def _read_picture(path: Path, *, labels: bool) -> NDArray[Any]:
                 turned = ImageOps.exif_transpose(picture)
                 return np.asarray(_plain_mode(turned, labels=labels))
     except Exception as error:  # Pillow raises many kinds for damaged files
-        raise _damaged(path, error) from error
+        raise _unreadable(path, error) from error
 
 
 def _plain_mode(picture: Any, *, labels: bool) -> Any:
     """Without palette, CMYK and the like; of labels the palette's indices are kept."""
+    if picture.mode == "P" and labels:
+        return picture.convert("L") if _is_black_and_white(picture) else picture
     if picture.mode == "P":
-        return picture if labels else picture.convert("RGBA" if "transparency" in picture.info else "RGB")
+        return picture.convert("RGBA" if "transparency" in picture.info else "RGB")
     if picture.mode in {"CMYK", "YCbCr", "LAB", "HSV"}:
         return picture.convert("RGB")
     return picture.convert("L") if picture.mode == "LA" else picture
 
 
-def _single_channel(mask: NDArray[Any], path: Path) -> NDArray[Any]:
+def _is_black_and_white(picture: Any) -> bool:
+    """Whether the palette's two colours in use are black and white; programs order them differently."""
+    colours = picture.getpalette("RGB") or []
+    used = [tuple(colours[3 * index : 3 * index + 3]) for _, index in picture.getcolors()]
+    return len(set(used)) == len(used) and set(used) <= {(0, 0, 0), (255, 255, 255)}
+
+
+def _single_channel(mask: NDArray[Any], path: Path, *, tint: int) -> NDArray[Any]:
     if mask.ndim == 3 and mask.shape[-1] in (3, 4):
-        if (mask[..., 0] != mask[..., 1]).any() or (mask[..., 0] != mask[..., 2]).any():
+        colours = mask[..., :3]
+        if (colours.max(-1) - colours.min(-1)).max(initial=0) > tint:
             raise DataError(
                 f"The mask {path} is a colour picture; save it with one number per class or object instead."
             )
-        mask = mask[..., 0]
+        mask = mask[..., 1]  # green carries most of a JPEG's brightness
     mask = np.squeeze(mask) if mask.ndim > 2 else mask
     if mask.ndim != 2:
         shape = "x".join(map(str, mask.shape))

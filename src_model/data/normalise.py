@@ -15,6 +15,7 @@ from src_model.errors import ImageError
 _LOW_PERCENTILE, _HIGH_PERCENTILE = 0.1, 99.9
 _MOST_SAMPLES = 4_000_000
 _SMALLEST_STD = 1e-3
+_FLOAT32_SAFE = 1e37
 _LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)
 
 Limits = tuple[float, float]
@@ -35,13 +36,14 @@ def unit_limits(image: NDArray[Any]) -> Limits:
     if values.dtype.kind == "f":
         values = values[np.isfinite(values)]
     if values.size:
-        low, high = (float(v) for v in np.percentile(values, (_LOW_PERCENTILE, _HIGH_PERCENTILE)))
+        exact = values.astype(np.float64)  # half floats and 64 bit integers overflow between percentiles
+        low, high = (float(v) for v in np.percentile(exact, (_LOW_PERCENTILE, _HIGH_PERCENTILE)))
         if low < high:
             return low, high
     lowest, highest = finite_range(image)
-    if lowest is None or highest is None or lowest == highest:
-        return lowest or 0.0, (lowest or 0.0) + 1.0
-    return lowest, highest
+    if lowest is None or highest is None:
+        return 0.0, 1.0
+    return lowest, highest if lowest < highest else lowest + max(1.0, abs(lowest))
 
 
 def to_unit(image: NDArray[Any], limits: Limits | None = None) -> NDArray[np.float32]:
@@ -56,12 +58,19 @@ def to_unit(image: NDArray[Any], limits: Limits | None = None) -> NDArray[np.flo
         image when only a part of it is passed.
     """
     low, high = unit_limits(image) if limits is None else limits
-    unit = image.astype(np.float32)
-    unit -= np.float32(low)
-    unit /= np.float32(high - low)
+    unit: NDArray[Any] = image.astype(np.float64 if _is_wide(image.dtype, low, high) else np.float32)
+    unit -= low
+    unit /= high - low
     if image.dtype.kind == "f":
         np.nan_to_num(unit, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
-    return np.clip(unit, 0.0, 1.0, out=unit)
+    return np.clip(unit, 0.0, 1.0, out=unit).astype(np.float32, copy=False)
+
+
+def _is_wide(dtype: np.dtype[Any], low: float, high: float) -> bool:
+    """Whether float32 would lose differences between the values, or overflow."""
+    return (
+        dtype.itemsize > 4 or (dtype.kind in "iu" and dtype.itemsize == 4) or max(-low, high) > _FLOAT32_SAFE
+    )
 
 
 def match_channels(image: NDArray[np.float32], in_channels: int) -> NDArray[np.float32]:

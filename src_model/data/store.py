@@ -15,6 +15,9 @@ from src_model.data.layouts import Case
 from src_model.data.normalise import Limits, match_channels, to_unit, unit_limits
 from src_model.errors import DataError, ImageError
 
+_MOST_CLASSES = 255
+"""Classes are kept in 8 bits."""
+
 
 @dataclass(frozen=True, eq=False)
 class Stored:
@@ -59,28 +62,34 @@ def load(case: Case, model: ModelConfig) -> Stored:
         is unknown, or an image without contrast has a mask with foreground.
     """
     ids = read_mask(case.mask)
-    image = _with_channels(read_image(case.image), ids.shape, case)
-    limits = unit_limits(image)
+    image = _with_channels(read_image(case.image), ids.shape, model.in_channels, case)
     _check(image, ids, case)
+    limits = unit_limits(image)
     image = _fitted(image, limits, model.in_channels, case)
     mask = _classes(ids, model.num_classes, case)
     return Stored(case, image, mask, limits if image.dtype == np.uint8 else (0.0, 1.0))
 
 
-def _with_channels(image: NDArray[Any], size: tuple[int, ...], case: Case) -> NDArray[Any]:
+def _with_channels(image: NDArray[Any], size: tuple[int, ...], channels: int, case: Case) -> NDArray[Any]:
     """``(Y, X, C)``; the mask's size tells which axes are Y and X."""
-    if image.ndim == 2 and image.shape == size:
-        return image[..., np.newaxis]
-    if image.ndim == 3 and image.shape[:2] == size:
-        return image
-    if image.ndim == 3 and image.shape[1:] == size:
-        return np.moveaxis(image, 0, -1)
-    if image.ndim not in (2, 3):
+    if image.ndim == 2:
+        image = image[..., np.newaxis]
+    if image.ndim != 3:
         raise DataError(
             f"{case.image} has {image.ndim} axes ({_by(image.shape)}) but training takes flat images; save "
             "its planes as files of their own."
         )
-    found = image.shape[:2] if image.ndim == 2 or image.shape[-1] <= 4 else image.shape
+    if image.shape[:2] == size:
+        return image
+    if image.shape[1:] == size:
+        if len(image) not in (1, channels):
+            raise DataError(
+                f"{case.image} holds {len(image)} planes ({_by(image.shape)}) but the model takes {channels} "
+                f"channels; save the planes as files of their own, or set model.in_channels={len(image)} if "
+                "they are channels."
+            )
+        return np.moveaxis(image, 0, -1)
+    found = image.shape[1:] if np.argmin(image.shape) == 0 else image.shape[:2]
     raise DataError(
         f"The image {case.image} has {_by(found)} pixels but its mask {case.mask.name} has {_by(size)}; "
         "export both at the same size."
@@ -121,6 +130,11 @@ def _classes(ids: NDArray[Any], num_classes: int, case: Case) -> NDArray[np.uint
         raise DataError(
             f"The mask {case.mask} holds only 0 and 255 but the model has {num_classes} classes, 0 to "
             f"{num_classes - 1}; set model.num_classes=1 or save the class numbers."
+        )
+    if highest >= _MOST_CLASSES:
+        raise DataError(
+            f"The mask {case.mask} holds the value {highest}, too high for a class; set model.num_classes=1 "
+            "if its values are numbers of objects."
         )
     raise DataError(
         f"The mask {case.mask} holds the class {highest} but the model has {num_classes} classes, 0 to "

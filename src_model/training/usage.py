@@ -25,7 +25,7 @@ class UsageMeter:
 
     def add(self, probabilities: Tensor) -> None:
         """Count a batch of router probabilities, ``(B, routers, experts)``."""
-        batch = probabilities.detach().double().sum(0).cpu()
+        batch = probabilities.detach().float().cpu().double().sum(0)
         self._sum = batch if self._sum is None else self._sum + batch
         self._samples += len(probabilities)
 

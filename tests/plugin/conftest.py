@@ -237,6 +237,11 @@ def segmenter() -> FakeSegmenter:
 
 
 @pytest.fixture
+def explainer() -> Callable[..., Any]:
+    return fake_explain
+
+
+@pytest.fixture
 def trainer() -> FakeTrainer:
     return FakeTrainer()
 
