@@ -58,11 +58,10 @@ def train(run: Path) -> Path:
 
 def measure(checkpoint: Path, out: Path) -> None:
     """Print the Dice on the 12 test images, which took no part in the training."""
+    from src_model import segment as engine
     from src_model.data.image_io import read_mask
     from src_model.data.layouts import find_cases
     from src_model.metrics.pixel import dice
-
-    from src_model import segment as engine
 
     console.print("[bold]Segmenting[/] 12 images that it never saw")
     cases = find_cases(sample_folder() / "nuclei", split="test").cases
@@ -132,6 +131,7 @@ def draw_outline(folder: Path) -> Path:
     """The test image with the outline of its mask."""
     from PIL import Image
     from skimage.segmentation import mark_boundaries
+
     from src_model.data.image_io import read_image, read_mask
     from src_model.data.layouts import find_cases
 
