@@ -50,10 +50,11 @@ def _nuclei(*, colored: bool, name: str) -> list[LayerData]:
 
     files = sorted((sample_folder() / "nuclei" / "test" / "images").iterdir())
     images = [image for file in files if _is_colored(image := imread(file)) == colored][:SHOWN]
-    return [
+    layers: list[LayerData] = [
         (image, {"name": f"{name} {number}", "visible": number == 1}, "image")
         for number, image in enumerate(images, start=1)
     ]
+    return layers[::-1]  # the last one opened is the active one, and the only one visible
 
 
 def _is_colored(image: Any) -> bool:

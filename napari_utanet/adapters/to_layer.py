@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from napari_utanet.adapters.from_layer import ImageRequest
 from src_model.config import ClassInfo
 
+_SHOWN_PERCENTILES = (0.2, 99.8)
+"""Of all heat maps together; a few extreme pixels shall not leave the rest dark."""
+
 LayerData = tuple[Any, dict[str, Any], str]
 
 METADATA_KEY = "napari-utanet"
@@ -188,5 +191,5 @@ def _class_table(classes: Sequence[ClassInfo]) -> dict[str, list[Any]]:
 
 
 def _shared_contrast(maps: NDArray[Any]) -> tuple[float, float]:
-    low, high = float(maps.min()), float(maps.max())
+    low, high = (float(value) for value in np.percentile(maps, _SHOWN_PERCENTILES))
     return (low, high) if high > low else (low, low + 1.0)

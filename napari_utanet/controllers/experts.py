@@ -153,14 +153,14 @@ class ExpertsController:
                 device=request.device,
                 raw=request.raw,
                 axes=axes,
+                control=control,
             )
-            control.check()
             yield Explained(explanation)
 
-        if self._worker.start(work, _Run(self, request)):
-            self._view.set_running(True)
-            self._view.set_progress(0, 0, "")
-            self._view.set_status(f"Looking into the experts on {request.image.name}…")
+        self._view.set_running(True)
+        self._view.set_progress(0, 0, "")
+        self._view.set_status(f"Looking into the experts on {request.image.name}…")
+        self._worker.start(work, _Run(self, request))
 
     def cancel(self) -> None:
         """Drop the running work as soon as it can end."""

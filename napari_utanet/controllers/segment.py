@@ -141,10 +141,10 @@ class SegmentController:
                 axes=request.image.axes,
             )
 
-        if self._worker.start(work, _Run(self._viewer, self._view, request)):
-            self._view.set_running(True)
-            self._view.set_progress(0, 0, "")
-            self._view.set_status(f"Segmenting {request.image.name}…")
+        self._view.set_running(True)
+        self._view.set_progress(0, 0, "")
+        self._view.set_status(f"Segmenting {request.image.name}…")
+        self._worker.start(work, _Run(self._viewer, self._view, request))
 
     def cancel(self) -> None:
         """Ask the running work to end at its next step."""

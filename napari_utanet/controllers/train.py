@@ -102,12 +102,12 @@ class TrainController:
             return
         engine = self._engine
         listener = TrainListener(self._view, request.config, self._finished, self._idle)
-        if self._worker.start(lambda control: _work(request, engine, control), listener):
-            self._state.out = request.config.out
-            self._view.set_mode("running")
-            self._view.set_progress(0, 0, "")
-            self._view.set_note("")
-            self._view.set_status("Preparing…")
+        self._state.out = request.config.out
+        self._view.set_mode("running")
+        self._view.set_progress(0, 0, "")
+        self._view.set_note("")
+        self._view.set_status("Preparing…")
+        self._worker.start(lambda control: _work(request, engine, control), listener)
 
     def pause_or_continue(self) -> None:
         """Hold the run at its next step, or let it go on."""

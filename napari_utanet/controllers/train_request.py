@@ -107,6 +107,8 @@ def make_preview(request: PreviewRequest) -> Preview:
     from src_model.data.image_io import read_image, read_mask
     from src_model.data.layouts import find_cases
 
+    if request.folder is None:
+        raise DataError("Choose a folder of pairs: images in one subfolder, masks in another.")
     cases = find_cases(request.folder).cases
     case = cases[0]
     caption = f"{len(cases)} pairs; this is {case.id}"

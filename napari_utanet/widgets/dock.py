@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QApplication, QFrame, QLabel, QMainWindow, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from napari_utanet.widgets.fields import Status
 from napari_utanet.widgets.theme import Colors, colors_of
@@ -89,12 +89,6 @@ class Dock(QScrollArea):  # type: ignore[misc]
         if (application := QApplication.instance()) is not None:
             application.aboutToQuit.connect(ending.end)
         viewer.events.theme.connect(self._apply_theme)
-
-    def add_title(self, text: str) -> None:
-        """A small heading."""
-        label = QLabel(text)
-        label.setStyleSheet("font-weight: 600;")
-        self.body.addWidget(label)
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Notice being put into a window, and being taken out of it."""

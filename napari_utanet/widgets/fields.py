@@ -40,6 +40,7 @@ class Choice(ComboBox):
         super().__init__(choices=[(empty, None)], tooltip=tooltip, name=name)
         self.native_parent_changed.disconnect(self.reset_choices)  # choices are set, never reset
         self._empty = empty
+        self._wanted: Any = None
         self.native.setSizeAdjustPolicy(self.native.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.native.setMinimumContentsLength(8)
 
@@ -50,12 +51,22 @@ class Choice(ComboBox):
             self.choices = []
             self.choices = list(choices) or [(self._empty, None)]
             values = [value for _, value in choices]
-            if before in values:
+            if self._wanted is not None and self._wanted in values:
+                self.value, self._wanted = self._wanted, None
+            elif before in values:
                 self.value = before
             elif values:
                 self.value = values[0]
         if self.value != before:
             self.changed.emit(self.value)
+
+    def want(self, value: Any) -> None:
+        """Choose ``value``, now or as soon as it is among the choices."""
+        if value in self.choices:
+            self._wanted = None
+            self.value = value
+        else:
+            self._wanted = value
 
 
 class PathField(QWidget):  # type: ignore[misc]
@@ -235,7 +246,11 @@ def _bind_one(state: EventedModel, name: str, field: Any) -> None:
             setattr(state, name, value)
 
     def to_field(value: Any) -> None:
-        if field.value != value:
+        if field.value == value:
+            return
+        if isinstance(field, Choice):
+            field.want(value)
+        else:
             field.value = value
 
     if not isinstance(field, Choice) or getattr(state, name) in field.choices:

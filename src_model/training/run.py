@@ -53,7 +53,7 @@ class Run:
         self.state, self.sources = state, sources
         self.compute = Compute.resolve(self.config)
         self.clock = Clock(self.plan.stages, state.history)
-        self.keeper.tidy(state.history)
+        self._mend()
         yield RunStarted(
             run=self.folder.path,
             model=self.config.model.name,
@@ -75,6 +75,14 @@ class Run:
             yield self._stopped()
             return
         yield self.finish(self.state)
+
+    def _mend(self) -> None:
+        """Do what a kill after an epoch may have left undone."""
+        history = self.state.history
+        self.keeper.tidy(history)
+        for stage in self.plan.stages:
+            if history.done(stage):
+                self.keeper.complete(history, stage)
 
     def finish(self, state: RunState) -> RunFinished:
         """The last event of a complete run; what a kill may have left undone is done first."""

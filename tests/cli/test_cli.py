@@ -1,23 +1,45 @@
 """The command line keeps its contract: exit codes, one sentence for an error, pure JSON lines."""
 
+import io
 import json
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import tifffile
 
 from src_model import events as ev
+from src_model.cli import main
 from src_model.cli.follow import follow
 
+SMALL = ["data.image_size=32", "data.sampling=crop", "model.options={base_channels: 4, mixture_width: 8}"]
 COMMAND = [sys.executable, "-c", "from src_model.cli import main; main()"]
 
 
-def utanet(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own, as a user does."""
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
+class Done(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def utanet(*arguments: object) -> Done:
+    """Run the command in this process, with its output and exit code as a user's terminal gets them."""
+    out, err = io.StringIO(), io.StringIO()
+    code: object = 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["utanet", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    assert isinstance(code, int)
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +64,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of one short epoch in each stage."""
     folder = tmp_path_factory.mktemp("run") / "run"
-    settings = [
-        "stage1.epochs=1",
-        "stage2.epochs=1",
-        "data.image_size=32",
-        "batch_size=4",
-        "precision=float32",
-    ]
+    settings = ["stage1.epochs=1", "stage2.epochs=1", "batch_size=4", "precision=float32", *SMALL]
     options = [part for setting in settings for part in ("--set", setting)]
     done = utanet("train", "--data", pairs, "--out", folder, "--device", "cpu", "--json", *options)
     assert done.returncode == 0, done.stderr
@@ -103,7 +119,8 @@ def test_experts_are_written_with_their_routing(run: Path, pairs: Path, tmp_path
 
     assert done.returncode == 0, done.stderr
     assert tifffile.imread(tmp_path / "0_experts.tif").shape == (4, 24, 24)
-    assert "routing_weights" in json.loads((tmp_path / "0_routing.json").read_text())
+    routing = json.loads((tmp_path / "0_routing.json").read_text())
+    assert [sum(chosen) for chosen in routing["selected"]] == [2, 2, 2, 2]
 
 
 def test_models_lists_every_architecture_as_json() -> None:
@@ -147,7 +164,8 @@ def test_bad_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
 
 def test_a_stop_signal_keeps_the_run_and_exits_with_130(pairs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    options = ["--set", "stage1.epochs=500", "--set", "data.image_size=32", "--device", "cpu", "--json"]
+    settings = ["stage1.epochs=500", *SMALL]
+    options = [part for setting in settings for part in ("--set", setting)] + ["--device", "cpu", "--json"]
     process = subprocess.Popen(
         [*COMMAND, "train", "--data", str(pairs), "--out", str(folder), *options],
         stdout=subprocess.PIPE,

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from src_model.config import AugmentConfig
 from src_model.data.augment import augment
@@ -33,6 +34,14 @@ def pair(height: int = 64, width: int = 64) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([mask / 2.0] * 3).astype(np.float32), mask
 
 
+def assert_agree(image: np.ndarray, mask: np.ndarray) -> None:
+    """Equal, but within two pixels of a border, where bilinear sampling mixes what nearest does not."""
+    inside = maximum_filter(mask, 5) == minimum_filter(mask, 5)
+    inside[[0, 1, -2, -1]] = inside[:, [0, 1, -2, -1]] = False  # a border may lie just outside
+    assert inside.mean() > 0.5
+    np.testing.assert_allclose(image[inside], mask[inside], atol=1e-4)
+
+
 @pytest.mark.parametrize("names", [*((name,) for name in GEOMETRIC), GEOMETRIC], ids="+".join)
 @pytest.mark.parametrize("seed", range(4))
 def test_the_mask_moves_with_the_image(names: tuple[str, ...], seed: int) -> None:
@@ -40,9 +49,7 @@ def test_the_mask_moves_with_the_image(names: tuple[str, ...], seed: int) -> Non
 
     moved, classes = augment(image, mask, only(*names), np.random.default_rng(seed))
 
-    # bilinear and nearest may differ by half a pixel at the borders of the disks, nowhere else
-    disagree = np.abs(moved[0] - classes / 2.0) > 0.26
-    assert disagree.mean() < 0.005
+    assert_agree(moved[0] * 2, classes)
     assert set(np.unique(classes)) <= {0, 1, 2}
     assert classes.dtype == np.int64
 
@@ -91,7 +98,7 @@ def test_what_comes_in_at_the_border_is_its_reflection_in_image_and_mask() -> No
 
     for seed in range(10):
         moved, classes = augment(image, mask, only("shift_scale_rotate"), np.random.default_rng(seed))
-        assert (np.abs(moved[0] - classes) > 0.51).mean() < 0.005
+        assert_agree(moved[0], classes)
 
 
 def test_deformations_stay_small() -> None:
@@ -99,7 +106,7 @@ def test_deformations_stay_small() -> None:
     y, x = np.mgrid[:height, :width].astype(np.float32) / 64
     image, mask = np.stack([y, x]), np.zeros((height, width), np.int64)
 
-    for name, most in (("elastic", 4.0), ("grid_distortion", 12.0)):
+    for name, most in (("elastic", 8.0), ("grid_distortion", 12.0)):
         for seed in range(5):
             moved, _ = augment(image, mask, only(name), np.random.default_rng(seed))
             inner = np.abs(moved - image)[:, 8:-8, 8:-8] * 64

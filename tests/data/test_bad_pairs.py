@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from src_model.config import DataConfig, ModelConfig
 from src_model.data.store import load, load_all
@@ -130,3 +131,51 @@ def test_colours_stored_as_planes_are_put_last(write_case: Any) -> None:
     case = write_case(image=image, mask=np.eye(40, 50, dtype=np.uint8), suffix=".tif")
 
     np.testing.assert_allclose(load(case, RGB).unit(), np.moveaxis(image, 0, -1) / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("planes", [2, 4, 5])
+def test_planes_are_not_taken_for_colours_unless_they_are_as_many_as_the_channels(
+    write_case: Any, planes: int
+) -> None:
+    image = RNG.integers(0, 250, (planes, 40, 50), dtype=np.uint16)
+    case = write_case(image=image, mask=np.eye(40, 50, dtype=np.uint8), suffix=".tif")
+
+    words = rf"a\.tif holds {planes} planes \({planes}x40x50\) but the model takes 3 .*in_channels={planes}"
+    with pytest.raises(DataError, match=words):
+        load(case, RGB)
+
+    assert load(case, ModelConfig(in_channels=planes)).unit().shape == (40, 50, planes)
+
+
+def test_a_stack_of_several_colour_images_is_refused(write_case: Any) -> None:
+    image = RNG.integers(0, 250, (4, 40, 50, 3), dtype=np.uint8)
+    case = write_case(image=image, mask=np.eye(40, 50, dtype=np.uint8), suffix=".tif")
+
+    with pytest.raises(DataError, match=r"a\.tif has 4 axes \(4x40x50x3\) but training takes flat images"):
+        load(case, RGB)
+
+
+def test_a_stack_of_another_size_than_its_mask_is_named_with_the_size_of_its_planes(write_case: Any) -> None:
+    image = RNG.integers(0, 250, (5, 40, 50), dtype=np.uint8)
+    case = write_case(image=image, mask=np.eye(40, 60, dtype=np.uint8), suffix=".tif")
+
+    with pytest.raises(DataError, match=r"a\.tif has 40x50 pixels but its mask .*a\.png has 40x60"):
+        load(case, RGB)
+
+
+def test_numbers_of_objects_are_not_proposed_as_classes(write_case: Any) -> None:
+    mask = np.arange(1600, dtype=np.uint16).reshape(40, 40)
+
+    with pytest.raises(DataError, match=r"the value 1599, too high for a class; set model.num_classes=1"):
+        load(write_case(mask=mask), ModelConfig(num_classes=3))
+
+
+def test_an_image_turned_by_its_tag_fits_a_mask_that_was_drawn_on_it(write_case: Any) -> None:
+    case = write_case(
+        mask=np.eye(50, 40, dtype=np.uint8), image=RNG.integers(0, 255, (50, 40, 3), dtype=np.uint8)
+    )
+    turned, tag = Image.open(case.image), Image.Exif()
+    tag[0x0112] = 6
+    turned.transpose(Image.Transpose.ROTATE_90).save(case.image, exif=tag)
+
+    np.testing.assert_allclose(load(case, RGB).unit() * 255, np.asarray(turned), atol=1e-3)

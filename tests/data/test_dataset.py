@@ -130,13 +130,17 @@ def test_resizing_shows_the_whole_image_and_keeps_the_mask_whole(write_case: Any
     np.testing.assert_allclose(sample.image[0, 9:23, 9:23], inside, atol=0.01)
 
 
-def test_shrinking_averages_instead_of_picking_pixels(write_case: Any) -> None:
-    checker = (np.indices((128, 128)).sum(0) % 2 * 255).astype(np.uint8)
-    case = write_case(image=np.stack([checker] * 3, -1), mask=np.ones((128, 128), np.uint8))
+def test_shrinking_averages_the_image_and_takes_the_middle_pixel_of_the_mask(write_case: Any) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (160, 96, 3), dtype=np.uint8)
+    mask = rng.integers(0, 3, (160, 96), dtype=np.uint8)
+    case = write_case(image=noise, mask=mask)
 
-    sample = training_set([case], sampling="resize").sample("1", 1, 0)
+    sample = training_set([case], model=ModelConfig(num_classes=3), sampling="resize").sample("1", 1, 0)
 
-    np.testing.assert_allclose(sample.image, 0.5, atol=0.02)
+    # 15 pixels become one: single ones would keep the deviation of 0.29
+    assert sample.image.std() < 0.1
+    np.testing.assert_array_equal(sample.mask, mask[2::5, 1::3])
 
 
 def test_the_training_images_are_standardised_by_their_own_mean_and_deviation(write_case: Any) -> None:

@@ -118,6 +118,84 @@ def test_a_missing_folder_and_an_unknown_layout_are_refused(tmp_path: Path) -> N
         find_cases(tmp_path, "coco")
 
 
+def test_two_masks_that_fit_one_image_leave_it_out_rather_than_one_being_guessed(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "a.png",
+        "a_mask.png",
+        "a_label.png",
+        "b.png",
+        "b_mask.png",
+        "b_mask.tif",
+        "c.png",
+        "c_seg.png",
+    )
+
+    listing = find_cases(tmp_path)
+
+    assert [case.id for case in listing.cases] == ["c"]
+    assert listing.problems == (
+        "2 masks fit a.png and it is left out: a_label.png, a_mask.png; keep only one.",
+        "2 masks fit b.png and it is left out: b_mask.png, b_mask.tif; keep only one.",
+    )
+
+
+def test_names_are_compared_without_regard_to_case(tmp_path: Path) -> None:
+    touch(
+        tmp_path, "TRAIN/Images/Case_A.PNG", "TRAIN/Masks/case_a_MASK.Tif", "Test/IMG/b.png", "Test/GT/B.png"
+    )
+
+    assert [case.id for case in find_cases(tmp_path).cases] == ["Case_A"]
+    assert [case.id for case in find_cases(tmp_path, split="test").cases] == ["b"]
+
+
+def test_an_image_whose_own_name_ends_like_a_mask_keeps_its_mask(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a_seg.png", "images/b.png", "masks/a_seg.png", "masks/b_seg.png")
+
+    pairs = [(case.id, case.mask.name) for case in find_cases(tmp_path).cases]
+
+    assert pairs == [("a_seg", "a_seg.png"), ("b", "b_seg.png")]
+
+
+def test_the_double_ending_of_ome_tiff_belongs_to_no_name(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.ome.tif", "masks/a.png", "images/b.ome.tiff", "masks/b_mask.ome.tif")
+
+    assert [case.id for case in find_cases(tmp_path).cases] == ["a", "b"]
+
+
+def test_pictures_in_further_folders_below_are_not_looked_for(tmp_path: Path) -> None:
+    touch(tmp_path, "images/deep/a.png", "masks/deep/a.png")
+
+    with pytest.raises(DataError, match="No pairs of image and mask were found in"):
+        find_cases(tmp_path)
+
+
+def test_regions_of_one_patient_form_a_group_however_the_name_goes_on(tmp_path: Path) -> None:
+    names = ("TCGA-21-5784_1", "tcga-21-5784-2", "TCGA-21-5784", "TCGA-21-57845")
+    touch(tmp_path, *(f"{folder}/{name}.png" for folder in ("images", "masks") for name in names))
+
+    groups = {case.id: case.group for case in find_cases(tmp_path).cases}
+
+    assert {groups[name] for name in names[:3]} == {"TCGA-21-5784"}
+    assert groups["TCGA-21-57845"] == "TCGA-21-57845"
+
+
+def test_a_folder_without_pairs_names_what_lies_there(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"images/{name}.png" for name in "abcde"), "masks/z.png")
+
+    with pytest.raises(
+        DataError, match=r"\(Without a mask and left out: a\.png, b\.png, c\.png and 2 more\)"
+    ):
+        find_cases(tmp_path)
+
+
+def test_a_missing_part_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, "train/images/a.png", "train/masks/a.png")
+
+    with pytest.raises(DataError, match=r"There is no folder 'test' in "):
+        find_cases(tmp_path, split="test")
+
+
 @pytest.mark.parametrize(("split", "count"), [("train", 40), ("test", 12)])
 def test_every_sample_image_has_its_mask(split: str, count: int) -> None:
     listing = find_cases(ROOT / "sample_data" / "nuclei", split=split)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from src_model.config import Normalisation
 from src_model.data.normalise import match_channels, measure, standardise, to_unit, unit_limits
@@ -66,6 +69,56 @@ def test_a_part_scaled_by_the_limits_of_the_whole_equals_the_part_of_the_scaled_
     part = to_unit(image[10:20, 5:9], unit_limits(image))
 
     np.testing.assert_array_equal(part, to_unit(image)[10:20, 5:9])
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.array([[1e300, -1e300], [0, 1]]),
+        np.array([[3e38, -3e38], [0, 1]], np.float32),
+        np.array([[6e4, -6e4], [0, 1]], np.float16),
+        np.array([[1e-40, 2e-40], [0, 3e-40]], np.float32),
+        np.array([[0, 2**63], [1, 2]], np.uint64),
+        np.array([[-(2**63), 2**62], [1, 2]], np.int64),
+    ],
+    ids=lambda image: f"{image.dtype} up to {image.max():g}",
+)
+def test_the_greatest_and_smallest_numbers_are_scaled_without_a_warning(image: np.ndarray) -> None:
+    unit = to_unit(image)
+
+    assert (unit.min(), unit.max()) == (0.0, 1.0)
+    assert unit.ravel().argsort(stable=True)[-1] == image.argmax()
+
+
+@pytest.mark.parametrize("kind", ["int32", "uint32", "float64"])
+def test_a_small_range_far_from_0_keeps_its_steps(kind: str) -> None:
+    image = (np.arange(101) + 1_000_000_000).reshape(1, -1).astype(kind)
+
+    np.testing.assert_allclose(to_unit(image)[0, 1:-1], np.arange(1, 100) / 100, atol=2e-3)
+
+
+@pytest.mark.parametrize("value", [0.0, -5.0, 1e20, -1e300, np.nan, np.inf])
+def test_a_constant_image_of_any_value_stays_finite(value: float) -> None:
+    assert np.isfinite(to_unit(np.full((4, 4), value))).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    arrays(
+        st.sampled_from(
+            ["bool", "uint8", "int16", "uint16", "int32", "int64", "float16", "float32", "float64"]
+        ),
+        array_shapes(min_dims=2, max_dims=3, max_side=6),
+    )
+)
+def test_every_image_becomes_finite_numbers_between_0_and_1_in_the_same_order(image: np.ndarray) -> None:
+    unit = to_unit(image)
+
+    assert (unit.shape, unit.dtype) == (image.shape, np.float32)
+    assert ((unit >= 0) & (unit <= 1)).all()
+    finite = np.isfinite(image)
+    order = np.argsort(image[finite], kind="stable")
+    assert (np.diff(unit[finite][order]) >= 0).all()
 
 
 @pytest.mark.parametrize("kind", ["uint8", "uint16", "float32"])

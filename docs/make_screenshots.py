@@ -1,0 +1,116 @@
+"""Pictures of the three docks with real content, for the README: `make screenshots`.
+
+Needs a trained model, by default the one that `make demo` leaves behind. On a machine without a
+screen it starts itself under Xvfb.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 600.0
+"""Seconds after which a step counts as failed."""
+
+
+def main() -> None:
+    """Take the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, default=ROOT / "demo" / "run" / "model.safetensors")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
+    parser.add_argument("--theme", default="dark", choices=["dark", "light"])
+    parser.add_argument("--docks", nargs="+", default=["segment", "experts", "train"])
+    options = parser.parse_args()
+    if not options.checkpoint.is_file():
+        sys.exit(f"There is no model {options.checkpoint}; run `make demo` first, or name one.")
+    if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+        sys.exit(_under_xvfb())
+    home = tempfile.mkdtemp()  # neither the settings nor the recent models of this user
+    os.environ |= {"XDG_CONFIG_HOME": home, "XDG_DATA_HOME": home}
+    options.out.mkdir(parents=True, exist_ok=True)
+    pictures = {"segment": segment, "experts": experts, "train": train}
+    for name in options.docks:
+        viewer = _viewer(options.theme)
+        pictures[name](viewer, options.checkpoint)
+        viewer.reset_view()
+        _wait(lambda: False, 0.5)
+        path = options.out / f"{name}.png"
+        viewer.window.screenshot(str(path), canvas_only=False, flash=False)
+        viewer.close()
+        print(path)
+
+
+def segment(viewer: Any, checkpoint: Path) -> None:
+    """A test image with its mask."""
+    viewer.open_sample("napari-utanet", "nuclei_tissue")
+    dock = _dock(viewer, "UTANet: Segment")
+    dock.controller.open_checkpoint(checkpoint)
+    dock.state.objects = True
+    dock.button.click()
+    _wait(lambda: not dock.workers["segment"].running)
+
+
+def experts(viewer: Any, checkpoint: Path) -> None:
+    """A test image under the heat map of its strongest expert."""
+    viewer.open_sample("napari-utanet", "nuclei_tissue")
+    dock = _dock(viewer, "UTANet: Experts")
+    dock.controller.open_checkpoint(checkpoint)
+    dock.button.click()
+    _wait(lambda: not dock.workers["experts"].running)
+
+
+def train(viewer: Any, _checkpoint: Path) -> None:
+    """A short run in its second stage."""
+    viewer.open_sample("napari-utanet", "nuclei_tissue")
+    dock = _dock(viewer, "UTANet: Train")
+    dock.state.out = Path(tempfile.mkdtemp()) / "nuclei"
+    dock.state.stage1_epochs, dock.state.stage2_epochs = 4, 3
+    _wait(lambda: not dock.picture.image.isHidden())
+    dock.start_button.click()
+    _wait(lambda: len(dock.curves.points.get("dice", ())) >= 6)
+    dock.workers["train"].pause()
+    _wait(lambda: False, 1.0)
+
+
+def _viewer(theme: str) -> Any:
+    import napari
+
+    viewer = napari.Viewer(show=True)
+    viewer.theme = theme
+    viewer.window.resize(1500, 1000)
+    return viewer
+
+
+def _dock(viewer: Any, title: str) -> Any:
+    _, dock = viewer.window.add_plugin_dock_widget("napari-utanet", title)
+    _wait(lambda: not dock.workers["devices"].running)
+    return dock
+
+
+def _wait(done: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    from qtpy.QtWidgets import QApplication
+
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+def _under_xvfb() -> int | str:
+    if not shutil.which("xvfb-run"):
+        return "There is no screen; install Xvfb to take the pictures without one."
+    command = ["xvfb-run", "-a", "-s", "-screen 0 1600x1100x24", sys.executable, *sys.argv]
+    return subprocess.run(command, check=False).returncode
+
+
+if __name__ == "__main__":
+    main()
