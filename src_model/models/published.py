@@ -1,4 +1,4 @@
-"""Weights of the published UTANet code, taken over by its own key names."""
+"""Weights of the published code of the networks, taken over by its own key names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from src_model.errors import CheckpointError
+from src_model.models.published3d import rename_volume_state
 from src_model.models.registry import create_model
+from src_model.models.universal3d import U2Net3D
 from src_model.models.utanet import UTANet
 
 _IGNORED = re.compile(r"resnet\.(conv1|bn1|fc)\..*")
@@ -42,7 +44,8 @@ def load_published_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -
     Parameters
     ----------
     model
-        A :class:`UTANet` of the same stage, channels and classes.
+        A :class:`UTANet` of the same stage, channels and classes, or a :class:`U2Net3D` of the
+        same mode, adapter, poolings and domains.
     state_dict
         As the published code saved it. Its copies of the encoder (``conv2`` to ``conv5``) and
         the parts of ResNet34 that it never uses are ignored.
@@ -53,6 +56,11 @@ def load_published_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -
         When the network has no published form, or stage, keys or shapes do not fit. The model
         is then unchanged.
     """
+    if isinstance(model, U2Net3D):
+        renamed = rename_volume_state(state_dict)
+        _check_fit(renamed, model.state_dict())
+        model.load_state_dict(renamed)
+        return
     if not isinstance(model, UTANet):
         raise CheckpointError(f"There are no published weights for a {type(model).__name__}; use 'utanet'.")
     state = _clean(state_dict)
@@ -81,6 +89,11 @@ def convert_published(path: str | Path, name: str = "utanet", *, top_k: int = 2)
     CheckpointError
         When the file is missing, damaged, holds anything but tensors, or does not fit ``name``.
     """
+    if name == U2Net3D.name:
+        raise CheckpointError(
+            "The published 3D U2-Net does not store how often each axis is halved; create the network with "
+            "create_model('u2net3d', poolings=...) and fill it by load_published_weights."
+        )
     if name != UTANet.name:
         raise CheckpointError(f"There are no published weights for '{name}'; use '{UTANet.name}'.")
     state = _clean(_read(Path(path)))

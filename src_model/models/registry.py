@@ -18,14 +18,35 @@ def _utanet() -> type[SegmentationModel]:
     return UTANet
 
 
+def _u2net3d() -> type[SegmentationModel]:
+    from src_model.models.universal3d import U2Net3D
+
+    return U2Net3D
+
+
 _ARCHITECTURES: dict[str, Callable[[], type[SegmentationModel]]] = {
     "utanet": _utanet,
+    "u2net3d": _u2net3d,
 }
+_VOLUME_NETWORKS = ("u2net3d",)
+_NETWORKS_WITH_DOMAINS = ("u2net3d",)
 
 
 def list_models() -> list[str]:
     """Names that :func:`create_model` knows; needs no torch."""
     return list(_ARCHITECTURES)
+
+
+def models_for(dims: int) -> list[str]:
+    """Names of the networks for images of ``dims`` spatial axes; needs no torch."""
+    if dims == 3:
+        return list(_VOLUME_NETWORKS)
+    return [name for name in _ARCHITECTURES if name not in _VOLUME_NETWORKS] if dims == 2 else []
+
+
+def models_with_domains() -> list[str]:
+    """Names of the networks that hold several domains (organs); needs no torch."""
+    return list(_NETWORKS_WITH_DOMAINS)
 
 
 def model_class(name: str) -> type[SegmentationModel]:
@@ -46,7 +67,7 @@ def create_model(
     *,
     in_channels: int = 3,
     num_classes: int = 1,
-    stage: int = 2,
+    stage: int | None = None,
     top_k: int = 2,
     **options: Any,
 ) -> SegmentationModel:
@@ -61,7 +82,7 @@ def create_model(
     num_classes
         Channels of the logits: 1 = foreground against background; more include the background.
     stage
-        1: plain skips; 2: mixture of experts.
+        1: plain skips; 2: mixture of experts; ``None``: 2 where the network has a mixture, else 1.
     top_k
         Experts per router and sample.
     **options
@@ -77,6 +98,7 @@ def create_model(
     for option in options:
         if option not in known:
             raise ModelError(f"The network '{name}' has no option '{option}'; {_suggest(option, known)}.")
+    stage = network.default_stage() if stage is None else stage
     build: Callable[..., SegmentationModel] = network
     return build(in_channels=in_channels, num_classes=num_classes, stage=stage, top_k=top_k, **options)
 
