@@ -18,7 +18,6 @@ from src_model.models.base import SegmentationModel, check_count
 from src_model.models.blocks import crop_to, init_weights, pad_to_multiple, resize
 from src_model.models.domain_conv import ADAPTERS, MODES, Sharing
 from src_model.models.domains import (
-    Domain,
     Domains,
     PerDomain,
     describe_domains,
@@ -295,6 +294,3 @@ def _check_poolings(poolings: Any) -> list[int]:
             f"poolings must be three whole numbers (D, H, W), one of them above 0, but got {poolings!r}."
         )
     return counts
-
-
-__all__ = ["Domain", "U2Net3D"]
