@@ -41,7 +41,7 @@ def draw_patch(
     Parameters
     ----------
     image
-        ``(C, Z, Y, X)``, standardised; 0 is added around it where it is smaller than the patch.
+        ``(C, Z, Y, X)``, standardised; mirrored with its mask where it is smaller than the patch.
     mask
         ``(Z, Y, X)`` class numbers.
     size
@@ -70,7 +70,7 @@ def draw_patch(
 
 
 def _crop(size: tuple[int, int, int], foreground_share: float) -> list[Any]:
-    pad = mt.SpatialPadd(_KEYS, spatial_size=size, mode="constant")
+    pad = mt.SpatialPadd(_KEYS, spatial_size=size, mode="reflect")
     if foreground_share <= 0:
         return [pad, mt.RandSpatialCropd(_KEYS, roi_size=size, random_size=False)]
     return [
