@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from src_model.cli.follow import console, follow
 from src_model.config import TrainConfig, merge, preset
 from src_model.events import Control, RunFinished, SegmentationFinished
 
-IMAGE = "@IMAGE@"
+PATIENCE = 120.0
+"""Seconds to wait at most for a segmentation before its picture is taken."""
 
 
 def main() -> None:
@@ -62,7 +64,7 @@ def measure(checkpoint: Path, out: Path) -> None:
     from src_model.metrics.pixel import dice
 
     console.print("[bold]Segmenting[/] 12 images that it never saw")
-    cases = find_cases(sample_folder() / "nuclei" / "test").cases
+    cases = find_cases(sample_folder() / "nuclei", split="test").cases
     control = Control()
     stream = engine([case.image for case in cases], checkpoint, out=out, control=control)
     last = follow(stream, control, as_json=False)
@@ -85,14 +87,40 @@ def has_screen() -> bool:
 
 def show(checkpoint: Path, picture: Path | None = None) -> None:
     """Open napari on an unseen image and press Segment; with ``picture``, save the window and leave."""
-    raise NotImplementedError
+    import napari
+    from qtpy.QtWidgets import QApplication
+
+    viewer = napari.Viewer(title="napari-utanet demo", show=True)
+    viewer.open_sample("napari-utanet", "nuclei_tissue")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-utanet", "UTANet: Segment")
+    dock.controller.open_checkpoint(checkpoint)
+    dock.button.click()
+    if picture is None:
+        napari.run()
+        return
+    deadline = time.monotonic() + PATIENCE
+    while dock.workers["segment"].running and time.monotonic() < deadline:
+        QApplication.processEvents()
+        time.sleep(0.01)
+    viewer.reset_view()
+    QApplication.processEvents()
+    viewer.window.screenshot(str(picture), canvas_only=False, flash=False)
+    viewer.close()
 
 
 def take_picture(checkpoint: Path, folder: Path) -> Path:
     """A picture of the window under Xvfb where that works, else of the mask's outline."""
     picture = folder / "napari.png"
     if shutil.which("xvfb-run"):
-        command = ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", sys.executable, "-m", "napari_utanet.demo"]
+        command = [
+            "xvfb-run",
+            "-a",
+            "-s",
+            "-screen 0 1600x1000x24",
+            sys.executable,
+            "-m",
+            "napari_utanet.demo",
+        ]
         done = subprocess.run([*command, "--picture", str(checkpoint), str(picture)], check=False)
         if done.returncode == 0 and picture.is_file():
             return picture
@@ -105,9 +133,11 @@ def draw_outline(folder: Path) -> Path:
     from skimage.segmentation import mark_boundaries
 
     from src_model.data.image_io import read_image, read_mask
+    from src_model.data.layouts import find_cases
 
-    image = read_image(sample_folder() / "nuclei" / "test" / "images" / IMAGE)
-    mask = read_mask(folder / "masks" / f"{Path(IMAGE).stem}_mask.tif")
+    case = find_cases(sample_folder() / "nuclei", split="test").cases[0]
+    image = read_image(case.image)
+    mask = read_mask(folder / "masks" / f"{case.id}_mask.tif")
     outlined = mark_boundaries(image, mask, color=(0.18, 0.77, 0.71), mode="thick")
     picture = folder / "outline.png"
     Image.fromarray((outlined * 255).astype(np.uint8)).save(picture)

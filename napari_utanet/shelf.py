@@ -40,8 +40,12 @@ class Shelf:
         return [path for path in self._paths if path.is_file()]
 
     def choices(self) -> list[tuple[str, Path]]:
-        """Name and path of each checkpoint, for a list on screen."""
-        return [(display_name(path), path) for path in self.paths]
+        """Name and path of each checkpoint, for a list on screen; no two names are equal."""
+        names: dict[str, Path] = {}
+        for path in self.paths:
+            name = display_name(path)
+            names[f"{name} ({path.parent})" if name in names else name] = path
+        return list(names.items())
 
     def add(self, path: Path) -> None:
         """Put a checkpoint in front and choose it."""

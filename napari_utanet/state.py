@@ -60,5 +60,7 @@ class ExpertsState(_State):
     checkpoint: Path | None = None
     device: str = "auto"
     top_k: int | None = Field(default=None, ge=1, le=64)
+    dim: bool = True
+    """Dim the image while heat maps are shown, as they are added to its light."""
     raw: bool = False
     """Add every channel of every expert, not only their mean magnitude."""

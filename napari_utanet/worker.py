@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Literal, Protocol
 
 from qtpy.QtCore import QObject, Qt, Signal
@@ -219,7 +220,7 @@ def _run(job: _Job, work: Work, post: Callable[[_Message], None]) -> None:
 
 def _without_outdated(messages: list[_Message]) -> Iterator[_Message]:
     """Leave out progress that another progress event of its kind directly follows."""
-    for message, following in zip(messages, [*messages[1:], None], strict=True):
+    for message, following in zip_longest(messages, messages[1:]):
         if (
             following is not None
             and isinstance(message[2], _SUPERSEDED_BY_THE_NEXT)

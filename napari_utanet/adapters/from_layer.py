@@ -109,9 +109,7 @@ def _reference(layer: Any, stack: Stack) -> ImageRequest:
         placement = placement.without_axis(channel)
     if layer.rgb:
         letters += "C"
-    return ImageRequest(
-        layer=identity(layer), name=layer.name, data=data, axes=letters, placement=placement
-    )
+    return ImageRequest(layer=identity(layer), name=layer.name, data=data, axes=letters, placement=placement)
 
 
 def plane_of_layer(layer: Any, point: Sequence[float], *, stack: Stack = "planes") -> ImageRequest:

@@ -159,7 +159,7 @@ def raw_layer(
 
 def checksum(data: NDArray[Any]) -> int:
     """A number that changes when a mask is edited."""
-    return zlib.crc32(np.ascontiguousarray(data).view(np.uint8).ravel())
+    return zlib.crc32(np.ascontiguousarray(data).tobytes())
 
 
 def role_of(layer: Any) -> str | None:

@@ -108,9 +108,10 @@ def guess_axes(shape: tuple[int, ...], *, in_channels: int = 3) -> str:
     """Name the axes of an image by its shape alone.
 
     The last axis is channels where it has 3 or 4 elements, or at most 16 and no more than a
-    quarter of the two axes before it. Otherwise, for a model of more than 4 channels, the axis
-    before the last two is channels where its length is just that number. The two remaining last
-    axes are Y and X, all before them are planes.
+    quarter of the two axes before it. Otherwise the axis before the last two is channels where
+    its length is just the number that the model expects, more than one. The two remaining last
+    axes are Y and X, all before them are planes. A stack of three grey planes for an RGB model is
+    therefore taken for one image of three channels: name its axes ``"ZYX"``.
 
     Parameters
     ----------
@@ -136,7 +137,7 @@ def guess_axes(shape: tuple[int, ...], *, in_channels: int = 3) -> str:
         )
     if count >= 3 and _is_channels(shape[-1], min(shape[-3:-1])):
         inner = "YXC"
-    elif count >= 3 and in_channels > 4 and shape[-3] == in_channels:
+    elif count >= 3 and in_channels > 1 and shape[-3] == in_channels:
         inner = "CYX"
     else:
         inner = "YX"

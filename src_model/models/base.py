@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from src_model.errors import ModelError
-from src_model.models.registry import models_for, models_with_domains
 from src_model.models.skips import Segmentation
 
 COMMON_ARGUMENTS = ("in_channels", "num_classes", "stage", "top_k")
@@ -127,6 +126,8 @@ class SegmentationModel(nn.Module, ABC):
         ModelError
             When this network has no domains; names those that have.
         """
+        from src_model.models.registry import models_with_domains
+
         raise ModelError(
             f"The network '{self.name}' has no domains, so '{name}' cannot be added to it; networks with "
             f"domains: {', '.join(models_with_domains())}."
@@ -149,9 +150,10 @@ class SegmentationModel(nn.Module, ABC):
         """
         axes = "(B, C, H, W)" if self.dims == 2 else "(B, C, D, H, W)"
         if x.ndim != self.dims + 2:
-            fitting = models_for(x.ndim - 2)
-            hint = f"; networks for {x.ndim - 2}-D images: {', '.join(fitting)}" if fitting else ""
-            raise ModelError(f"Expected an input {axes} but got {x.ndim} axes: shape {tuple(x.shape)}{hint}.")
+            raise ModelError(
+                f"Expected an input {axes} but got {x.ndim} axes: shape {tuple(x.shape)}"
+                f"{_fitting(x.ndim - 2)}."
+            )
         if 0 in x.shape:
             raise ModelError(f"The input is empty: shape {tuple(x.shape)}; give at least one pixel.")
         expected = self.in_channels if in_channels is None else in_channels
@@ -159,6 +161,14 @@ class SegmentationModel(nn.Module, ABC):
             raise ModelError(f"The input has {x.shape[1]} channels but this network expects {expected}.")
         if not torch.is_floating_point(x):
             raise ModelError(f"Expected floating-point intensities but got {x.dtype}; scale them first.")
+
+
+def _fitting(dims: int) -> str:
+    """The networks for that many spatial axes, as the end of a sentence."""
+    from src_model.models.registry import list_models
+
+    names = list_models(dims=dims)
+    return f"; for {dims}-D images use one of: {', '.join(names)}" if names else ""
 
 
 def check_count(argument: str, value: object) -> None:

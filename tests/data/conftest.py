@@ -1,55 +1,73 @@
-"""Small NIfTI files for the tests of volumes."""
+"""Small pictures on disk for the tests of reading, pairing and sampling."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
-WriteVolume = Callable[..., Path]
+from src_model.data.layouts import Case
+
+Save = Callable[[str, NDArray[Any]], Path]
+MakeCase = Callable[..., Case]
 
 
 @pytest.fixture
-def write_volume(tmp_path: Path) -> WriteVolume:
-    """Write values (X, Y, Z[, C]) with an affine and a unit; return the path."""
+def rng() -> np.random.Generator:
+    """The same random numbers for every test."""
+    return np.random.default_rng(0)
 
-    def write(name: str, values: NDArray[Any], affine: NDArray[Any] | None = None, unit: str = "mm") -> Path:
+
+@pytest.fixture
+def colour(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """(20, 24, 3), noise."""
+    return rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Save:
+    """Writes an array as a picture or TIFF below the test's folder: ``save("images/a.png", array)``."""
+
+    def write(name: str, array: NDArray[Any]) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        image = nib.Nifti1Image(values, np.eye(4) if affine is None else affine)
-        image.header.set_xyzt_units(unit)
-        nib.save(image, path)
+        if path.suffix.lower() in (".tif", ".tiff"):
+            import tifffile
+
+            colours = array.ndim == 3 and array.shape[-1] == 3
+            tifffile.imwrite(path, array, photometric="rgb" if colours else "minisblack")
+        else:
+            Image.fromarray(array).save(path)
         return path
 
     return write
 
 
 @pytest.fixture
-def decathlon(tmp_path: Path, write_volume: WriteVolume) -> Path:
-    """A folder of three small cases with a bright cube of class 1 in each."""
-    root = tmp_path / "Task99_Cubes"
-    rng = np.random.default_rng(0)
-    training = []
-    for number in range(3):
-        image = rng.normal(100, 10, (9, 10 + number, 11)).astype(np.float32)
-        mask = np.zeros(image.shape, np.uint8)
-        mask[2:5, 3:7, 4:8] = 1
-        image[mask > 0] += 100
-        entry = {"image": f"./imagesTr/cube_{number}.nii.gz", "label": f"./labelsTr/cube_{number}.nii.gz"}
-        write_volume(f"{root.name}/{entry['image']}", image)
-        write_volume(f"{root.name}/{entry['label']}", mask)
-        training.append(entry)
-    description = {
-        "name": "Cubes",
-        "modality": {"0": "MRI"},
-        "labels": {"0": "background", "1": "cube"},
-        "training": training,
-    }
-    (root / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
-    return root
+def make_case(save: Save) -> MakeCase:
+    """Writes one pair and gives its case: ``make_case(image, mask, id="a", suffix=".tif")``."""
+
+    def make(image: NDArray[Any], mask: NDArray[Any], id: str = "a", suffix: str = ".png") -> Case:
+        return Case(id, save(f"images/{id}{suffix}", image), save(f"masks/{id}.png", mask), id)
+
+    return make
+
+
+@pytest.fixture
+def write_case(make_case: MakeCase) -> MakeCase:
+    """``make_case`` with two objects as the mask and noise as the image where none is given."""
+
+    def write(name: str = "a", image: Any = None, mask: Any = None, *, suffix: str = ".png") -> Case:
+        if mask is None:
+            mask = np.zeros((40, 48), np.uint8)
+            mask[4:20, 5:24], mask[23:36, 24:42] = 1, 2
+        if image is None:
+            image = np.random.default_rng(0).integers(0, 256, (*mask.shape[:2], 3), dtype=np.uint8)
+        return make_case(image, mask, id=name, suffix=suffix)
+
+    return write

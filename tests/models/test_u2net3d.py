@@ -119,14 +119,14 @@ def test_the_channels_of_the_domain_count() -> None:
 
 
 def test_an_image_in_a_volume_network_names_the_networks_that_fit() -> None:
-    with pytest.raises(ModelError, match=r"\(B, C, D, H, W\) but got 4 axes.*2-D images: utanet"):
+    with pytest.raises(ModelError, match=r"\(B, C, D, H, W\) but got 4 axes.*2-D images use one of: utanet"):
         small()(torch.zeros(1, 1, 16, 16), domain=0)
 
 
 def test_a_volume_in_an_image_network_names_the_networks_that_fit() -> None:
     model = create_model("utanet", base_channels=4, mixture_width=4)
 
-    with pytest.raises(ModelError, match=r"\(B, C, H, W\) but got 5 axes.*3-D images: u2net3d"):
+    with pytest.raises(ModelError, match=r"\(B, C, H, W\) but got 5 axes.*3-D images use one of: u2net3d"):
         model(torch.zeros(1, 3, 16, 16, 16))
 
 

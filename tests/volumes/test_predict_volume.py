@@ -70,7 +70,7 @@ def test_what_does_not_fit_is_refused(model: U2Net3D) -> None:
         predict_volume(model, values, domain="liver")
     with pytest.raises(ModelError, match="2 channels but this network expects 1"):
         predict_volume(model, volume(2, 8, 8, 8), domain=0)
-    with pytest.raises(ModelError, match="2-D images: utanet"):
+    with pytest.raises(ModelError, match="2-D images use one of: utanet"):
         predict_volume(model, values[0], domain=0)
     with pytest.raises(ConfigError, match="overlap must be from 0 to below 1"):
         predict_volume(model, values, domain=0, overlap=1.0)

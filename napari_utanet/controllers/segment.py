@@ -1,0 +1,251 @@
+"""The Segment dock's decisions: from intent to a frozen request, from events to layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from napari_utanet.adapters.from_layer import ImageRequest, from_layer, has_stack, is_image
+from napari_utanet.adapters.show import show
+from napari_utanet.adapters.to_layer import mask_layer, named_classes, probability_layers
+from napari_utanet.controllers.checkpoints import ModelRead, describe
+from napari_utanet.controllers.layer_choices import Choices, LayerChoices
+from napari_utanet.shelf import Shelf
+from napari_utanet.state import SegmentState
+from napari_utanet.wording import count, duration, time_left
+from napari_utanet.worker import Worker
+from src_model import events as ev
+from src_model.config import ClassInfo
+from src_model.errors import CheckpointError, ImageError, UTANetError
+
+Engine = Callable[..., Iterable[object]]
+
+
+class SegmentView(Protocol):
+    """What the controller asks of the dock; ``run_clicked`` and ``cancel_clicked`` are signals."""
+
+    run_clicked: Any
+    cancel_clicked: Any
+
+    def set_layers(self, choices: Choices) -> None:
+        """Offer these image layers."""
+
+    def set_models(self, choices: list[tuple[str, Path]]) -> None:
+        """Offer these checkpoints."""
+
+    def set_stack_shown(self, shown: bool) -> None:
+        """Whether the chosen image has an axis whose meaning must be asked."""
+
+    def set_running(self, running: bool, *, stopping: bool = False) -> None:
+        """Turn the button into Cancel and back."""
+
+    def set_progress(self, done: int, total: int, text: str) -> None:
+        """``total`` 0 = busy without measure."""
+
+    def set_status(self, text: str, *, error: bool = False) -> None:
+        """The one line that says what is going on."""
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentRequest:
+    """Everything a run needs; nothing in it changes any more."""
+
+    image: ImageRequest
+    checkpoint: Path
+    device: str
+    threshold: float
+    top_k: int | None
+    objects: bool
+    probability: bool
+
+
+def default_engine(*arguments: Any, **options: Any) -> Iterable[object]:
+    """The real engine, imported when it is first needed."""
+    from src_model.inference.predictor import segment
+
+    return segment(*arguments, **options)
+
+
+class SegmentController:
+    """Listens to the dock, runs the engine in the worker, and adds what it yields."""
+
+    def __init__(
+        self,
+        viewer: Any,
+        state: SegmentState,
+        view: SegmentView,
+        worker: Worker,
+        shelf: Shelf,
+        *,
+        engine: Engine = default_engine,
+        describe: Callable[[Path], ModelRead] = describe,
+    ) -> None:
+        self._viewer = viewer
+        self._state = state
+        self._view = view
+        self._worker = worker
+        self._shelf = shelf
+        self._engine = engine
+        self._describe = describe
+        self._layers = LayerChoices(viewer, is_image, view.set_layers, self._choose_layer)
+        view.run_clicked.connect(self.run)
+        view.cancel_clicked.connect(self.cancel)
+        shelf.changed.connect(self._show_models)
+        shelf.chosen.connect(self._choose_model)
+        state.events.layer.connect(self._layer_chosen)
+        self._show_models()
+        self._layers.start()
+        self._view.set_status(self._hint())
+
+    def close(self) -> None:
+        """Hear nothing any more."""
+        self._layers.close()
+        self._shelf.changed.disconnect(self._show_models)
+        self._shelf.chosen.disconnect(self._choose_model)
+
+    def open_checkpoint(self, path: Path) -> None:
+        """Put a checkpoint file on the shelf and choose it, or say why it cannot be used."""
+        try:
+            self._describe(path)
+        except UTANetError as error:
+            self._view.set_status(str(error), error=True)
+            return
+        self._shelf.add(path)
+        self._view.set_status(self._hint())
+
+    def run(self) -> None:
+        """Resolve the intent into a request and start; a second call while running does nothing."""
+        if self._worker.running:
+            return
+        try:
+            request = self._resolve()
+        except UTANetError as error:
+            self._view.set_status(str(error), error=True)
+            return
+        engine, describe = self._engine, self._describe
+
+        def work(control: ev.Control) -> Iterator[object]:
+            yield describe(request.checkpoint)
+            control.check()
+            yield from engine(
+                request.image.read(),
+                request.checkpoint,
+                control=control,
+                device=request.device,
+                top_k=request.top_k,
+                threshold=request.threshold,
+                instances=request.objects,
+                probability=request.probability,
+                axes=request.image.axes,
+            )
+
+        if self._worker.start(work, _Run(self._viewer, self._view, request)):
+            self._view.set_running(True)
+            self._view.set_progress(0, 0, "")
+            self._view.set_status(f"Segmenting {request.image.name}…")
+
+    def cancel(self) -> None:
+        """Ask the running work to end at its next step."""
+        if self._worker.running:
+            self._worker.stop()
+            self._view.set_running(True, stopping=True)
+            self._view.set_status("Cancelling…")
+
+    def fail(self, message: str) -> None:
+        """Say why something did not work."""
+        self._view.set_status(message, error=True)
+
+    def _resolve(self) -> SegmentRequest:
+        state = self._state
+        layer = self._layers.get(state.layer)
+        if layer is None:
+            raise ImageError("There is no image to segment: open an image first.")
+        if state.checkpoint is None:
+            raise CheckpointError("There is no model yet: train one in UTANet: Train, or open a checkpoint.")
+        return SegmentRequest(
+            image=from_layer(layer, stack=state.stack),
+            checkpoint=state.checkpoint,
+            device=state.device,
+            threshold=state.threshold,
+            top_k=state.top_k,
+            objects=state.objects,
+            probability=state.probability,
+        )
+
+    def _hint(self) -> str:
+        if self._state.checkpoint is None:
+            return "Train a model in UTANet: Train, or open a checkpoint."
+        if self._state.layer is None:
+            return "Open an image to segment it."
+        return "Ready."
+
+    def _show_models(self) -> None:
+        self._view.set_models(self._shelf.choices())
+
+    def _choose_model(self, path: Path) -> None:
+        self._state.checkpoint = path
+
+    def _choose_layer(self, layer: str) -> None:
+        self._state.layer = layer
+
+    def _layer_chosen(self, layer: str | None) -> None:
+        live = self._layers.get(layer)
+        self._view.set_stack_shown(live is not None and has_stack(live))
+        if not self._worker.running:
+            self._view.set_status(self._hint())
+
+
+class _Run:
+    """One run's listener: knows its request, so it needs no live layer."""
+
+    def __init__(self, viewer: Any, view: SegmentView, request: SegmentRequest) -> None:
+        self._viewer = viewer
+        self._view = view
+        self._request = request
+        self._classes: tuple[ClassInfo, ...] = ()
+        self._notes: list[str] = []
+        self._concluded = False
+
+    def on_event(self, event: object) -> None:
+        """Progress to the dock, results to the viewer."""
+        if isinstance(event, ModelRead):
+            self._classes = event.classes
+        elif isinstance(event, ev.SegmentationStarted):
+            self._view.set_status(f"Segmenting {self._request.image.name} on {event.device}…")
+        elif isinstance(event, ev.TileFinished):
+            self._view.set_progress(event.done, event.total, time_left(event.seconds_left))
+        elif isinstance(event, ev.Warned):
+            self._notes.append(event.message)
+        elif isinstance(event, ev.SegmentationFinished):
+            self._concluded = True
+            for result in event.results:
+                self._add(result)
+
+    def on_error(self, message: str) -> None:
+        """The work failed."""
+        self._concluded = True
+        self._view.set_status(message, error=True)
+
+    def on_end(self) -> None:
+        """Back to a dock that can run again."""
+        self._view.set_running(False)
+        if not self._concluded:
+            self._view.set_status("Cancelled; no layer was changed.")
+
+    def _add(self, result: ev.ImageSegmented) -> None:
+        request = self._request
+        if result.probability is not None:
+            classes = named_classes(self._classes, len(result.probability))
+            for layer in probability_layers(request.image, result.probability, classes):
+                show(self._viewer, layer)
+        if result.mask is None:
+            return
+        classes = named_classes(self._classes, max(len(self._classes), 1))
+        show(self._viewer, mask_layer(request.image, result.mask, classes, objects=request.objects))
+        found = f"{result.foreground:.0%} of the image is foreground"
+        if result.objects is not None:
+            found = f"{count(result.objects, 'object')} found"
+        text = f"Done in {duration(result.seconds)}: {found}."
+        self._view.set_status(" ".join([text, *self._notes]))

@@ -1,0 +1,159 @@
+"""From the Train dock's intent to a frozen request, checked before any work begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_utanet.adapters.from_layer import from_layer
+from napari_utanet.adapters.pairs import DrawnPair, Preview, draw_preview
+from napari_utanet.adapters.to_layer import named_classes
+from napari_utanet.controllers.runs import new_run_folder, resumed, unfinished_epochs
+from napari_utanet.samples import sample_folder
+from napari_utanet.shelf import runs_folder
+from napari_utanet.state import TrainState
+from src_model.config import ClassInfo, TrainConfig, merge, preset
+from src_model.errors import DataError
+
+_NUCLEUS = ClassInfo(name="nucleus", color="#2ec4b6")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainRequest:
+    """One run: its configuration, and drawn layers that must be written out first."""
+
+    config: TrainConfig
+    drawn: DrawnPair | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PreviewRequest:
+    """Of what a preview is wanted: a folder of pairs, or drawn layers."""
+
+    folder: Path | None
+    drawn: DrawnPair | None = None
+
+
+def resolve(state: TrainState, image: Any | None, labels: Any | None) -> TrainRequest:
+    """Freeze the intent.
+
+    Parameters
+    ----------
+    state
+        The dock's state.
+    image, labels
+        The live layers that ``state`` names, ``None`` where they are gone.
+
+    Raises
+    ------
+    UTANetError
+        In one sentence, what is missing or wrong.
+    """
+    if state.out is not None and unfinished_epochs(state.out) is not None:
+        return TrainRequest(resumed(state.out, state.device))
+    drawn = drawn_pair(image, labels) if state.source == "layers" else None
+    out = state.out or new_run_folder(runs_folder(), _subject(state, drawn))
+    root = out / "data" if drawn else _source_folder(state)
+    outputs = 1 if state.classes == 1 else state.classes + 1
+    values = merge(
+        preset(state.preset),
+        {
+            "data": {"root": str(root)},
+            "out": str(out),
+            "model": {"name": state.model, "num_classes": outputs},
+            "stage1": {"epochs": state.stage1_epochs},
+            "stage2": {"epochs": state.stage2_epochs},
+            "batch_size": state.batch_size,
+            "device": state.device,
+            "classes": [info.model_dump() for info in _classes(state)],
+        },
+    )
+    return TrainRequest(TrainConfig.parse(values), drawn)
+
+
+def preview_request(state: TrainState, image: Any | None, labels: Any | None) -> PreviewRequest:
+    """Freeze what the preview shows.
+
+    Raises
+    ------
+    UTANetError
+        When there is nothing to show yet.
+    """
+    if state.source == "layers":
+        return PreviewRequest(None, drawn_pair(image, labels))
+    return PreviewRequest(_source_folder(state))
+
+
+def make_preview(request: PreviewRequest) -> Preview:
+    """Read and draw one pair; runs in the background.
+
+    Raises
+    ------
+    DataError
+        When the folder holds no pairs, or the first one cannot be read.
+    """
+    if request.drawn is not None:
+        image, labels = request.drawn.image, request.drawn.labels
+        pixels = image.read()
+        if "C" in image.axes:
+            pixels = np.moveaxis(pixels, image.axes.index("C"), -1)
+        planes = labels.reshape(-1, *labels.shape[-2:])
+        shown = int(planes.any(axis=(1, 2)).argmax())
+        pixels = pixels.reshape(len(planes), *planes.shape[1:], -1)
+        return draw_preview(pixels[shown], planes[shown], image.name)
+    from src_model.data.image_io import read_image, read_mask
+    from src_model.data.layouts import find_cases
+
+    cases = find_cases(request.folder).cases
+    case = cases[0]
+    caption = f"{len(cases)} pairs; this is {case.id}"
+    return draw_preview(read_image(case.image), read_mask(case.mask), caption)
+
+
+def drawn_pair(image: Any | None, labels: Any | None) -> DrawnPair:
+    """Copy an image layer and the labels drawn on it.
+
+    Raises
+    ------
+    DataError
+        When one of them is missing, or they differ in size.
+    """
+    if image is None or labels is None:
+        raise DataError("Choose an image layer, and a labels layer on which the objects are drawn.")
+    request = from_layer(image)
+    drawn = np.array(labels.data)
+    if drawn.shape != request.shape:
+        raise DataError(
+            f"The labels '{labels.name}' have shape {drawn.shape} but the image '{image.name}' has "
+            f"{request.shape}; draw on a labels layer of the same size."
+        )
+    return DrawnPair(request, drawn)
+
+
+def _source_folder(state: TrainState) -> Path:
+    if state.source == "sample":
+        return sample_folder() / "nuclei"
+    if state.folder is None:
+        raise DataError("Choose a folder of pairs: images in one subfolder, masks in another.")
+    if not state.folder.is_dir():
+        raise DataError(f"There is no folder {state.folder}; check the path.")
+    return state.folder
+
+
+def _classes(state: TrainState) -> tuple[ClassInfo, ...]:
+    if state.source == "sample" and state.classes == 1:
+        return (_NUCLEUS,)
+    return named_classes((), state.classes)
+
+
+def _subject(state: TrainState, drawn: DrawnPair | None) -> str:
+    if drawn is not None:
+        name = drawn.image.name
+    elif state.source == "folder" and state.folder is not None:
+        name = state.folder.name
+    else:
+        name = "nuclei"
+    return "".join(c if c.isalnum() or c in " -_." else "-" for c in name).strip(" .") or "run"

@@ -1,0 +1,133 @@
+"""What every dock has: a scrolling column, napari's theme, and an end that stops its work."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QApplication, QFrame, QLabel, QMainWindow, QScrollArea, QVBoxLayout, QWidget
+
+from napari_utanet.widgets.fields import Status
+from napari_utanet.widgets.theme import Colors, colors_of
+from napari_utanet.worker import Worker
+
+WIDTH = 340
+
+
+class Ending(QObject):  # type: ignore[misc]
+    """Stops workers once: when their dock is closed or deleted, or its window closes.
+
+    Parameters
+    ----------
+    on_end
+        A bound method, held weakly, that is called before the workers are stopped.
+    """
+
+    def __init__(self, workers: list[Worker], on_end: Callable[[], None]) -> None:
+        super().__init__()
+        self._workers = workers
+        self._on_end = weakref.WeakMethod(on_end)
+        self._window: weakref.ref[QMainWindow] | None = None
+        self.done = False
+
+    def watch(self, window: QMainWindow) -> None:
+        """End when ``window`` is closed."""
+        if self._window is None or self._window() is not window:
+            window.installEventFilter(self)
+            self._window = weakref.ref(window)
+
+    def eventFilter(self, _watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Only looks; a close that the user started may still be refused, and then nothing hides."""
+        closes = event.type() in (QEvent.Type.Close, QEvent.Type.Hide) and not event.spontaneous()
+        if closes:
+            self.end()
+        return False
+
+    def end(self) -> None:
+        """Stop everything; a second call does nothing."""
+        if self.done:
+            return
+        self.done = True
+        if (on_end := self._on_end()) is not None:
+            on_end()
+        for worker in self._workers:
+            worker.stop()
+        for worker in self._workers:
+            worker.shut_down()
+
+
+class Dock(QScrollArea):  # type: ignore[misc]
+    """A column of widgets that scrolls instead of forcing the window to grow.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer, for its theme.
+    workers
+        Names of the workers that the dock needs.
+    """
+
+    controller: Any = None
+
+    def __init__(self, viewer: Any, workers: tuple[str, ...]) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._column = QWidget()
+        self.body = QVBoxLayout(self._column)
+        self.body.setContentsMargins(12, 12, 12, 12)
+        self.body.setSpacing(10)
+        self.setWidget(self._column)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(WIDTH)
+        self.workers = {name: Worker(name) for name in workers}
+        self._ending = ending = Ending(list(self.workers.values()), self._close_controller)
+        self.destroyed.connect(lambda: ending.end())
+        if (application := QApplication.instance()) is not None:
+            application.aboutToQuit.connect(ending.end)
+        viewer.events.theme.connect(self._apply_theme)
+
+    def add_title(self, text: str) -> None:
+        """A small heading."""
+        label = QLabel(text)
+        label.setStyleSheet("font-weight: 600;")
+        self.body.addWidget(label)
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Notice being put into a window, and being taken out of it."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self._ending.end()
+            else:
+                self.watch_window()
+
+    def showEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Notice the window."""
+        super().showEvent(event)
+        self.watch_window()
+
+    def watch_window(self) -> None:
+        """Look for the main window above this dock and end with it."""
+        parent = self.parent()
+        while parent is not None:
+            if isinstance(parent, QMainWindow):
+                self._ending.watch(parent)
+                return
+            parent = parent.parent()
+
+    def use_colors(self, colors: Colors) -> None:
+        """Follow the theme; docks with more to colour extend this."""
+        for status in self.findChildren(Status):
+            status.set_colors(colors)
+
+    def _apply_theme(self, _event: object = None) -> None:
+        self.use_colors(colors_of(self._viewer.theme))
+
+    def _close_controller(self) -> None:
+        self._viewer.events.theme.disconnect(self._apply_theme)
+        if self.controller is not None:
+            self.controller.close()

@@ -1,0 +1,73 @@
+"""The dock UTANet: Segment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from magicgui.widgets import FloatSlider
+from qtpy.QtWidgets import QAbstractSpinBox
+
+from napari_utanet.controllers.lookup import Facts, FactsListener, find_facts
+from napari_utanet.controllers.segment import (
+    Engine,
+    SegmentController,
+    default_engine,
+)
+from napari_utanet.shelf import Shelf, shared_shelf
+from napari_utanet.state import SegmentState
+from napari_utanet.widgets.fields import bind
+from napari_utanet.widgets.run_dock import RunDock, check_box
+
+
+class SegmentDock(RunDock):
+    """Choose an image and a model, press Segment, get a mask.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose images are segmented.
+    engine, shelf
+        Replaced in tests.
+    """
+
+    def __init__(
+        self, napari_viewer: Any, *, engine: Engine = default_engine, shelf: Shelf | None = None
+    ) -> None:
+        super().__init__(napari_viewer, "Segment", ("segment", "devices"))
+        self.state = SegmentState()
+        self.threshold = FloatSlider(
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            value=self.state.threshold,
+            name="threshold",
+            tooltip="Probability above which a pixel is foreground. Lower finds more, higher is stricter.",
+        )
+        for readout in self.threshold.native.findChildren(QAbstractSpinBox):
+            readout.setMaximumWidth(56)  # leaves the width to the slider
+        self.objects = check_box(
+            "Separate objects", "objects", "Give every object a number and a colour of its own."
+        )
+        self.probability = check_box(
+            "Probability layer", "probability", "Add the probability of the foreground as an image too."
+        )
+        self.add_choices()
+        self.form.add("Threshold", self.threshold)
+        self.form.add("", self.objects)
+        self.form.add("", self.probability)
+        self.body.addWidget(self.form)
+        self.add_action()
+        self.body.addStretch(1)
+        names = (
+            "layer", "stack", "checkpoint", "device", "threshold", "top_k", "objects", "probability",
+        )  # fmt: skip
+        bind(self.state, {name: getattr(self, name) for name in names})
+        self._apply_theme()
+        self.controller = SegmentController(
+            napari_viewer, self.state, self, self.workers["segment"], shelf or shared_shelf(), engine=engine
+        )
+        self.checkpoint_opened.connect(self.controller.open_checkpoint)
+        self.workers["devices"].start(find_facts, FactsListener(self._facts, self.controller.fail))
+
+    def _facts(self, facts: Facts) -> None:
+        self.set_devices(facts.devices)

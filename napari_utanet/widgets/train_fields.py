@@ -1,0 +1,112 @@
+"""The fields of the Train dock, with what each one means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from magicgui.widgets import SpinBox
+
+from napari_utanet.widgets.fields import Choice, Form, PathField
+from napari_utanet.widgets.run_dock import device_field
+
+_SOURCES = [("Sample nuclei", "sample"), ("A folder of pairs", "folder"), ("Layers in the viewer", "layers")]
+_PRESETS = [("Quick, for a CPU", "quick"), ("As in the paper", "paper")]
+
+
+class TrainFields:
+    """Two forms: where the images come from, and how to train on them."""
+
+    def __init__(self) -> None:
+        self.source = _choice("source", _SOURCES, "Where the images and their masks come from.")
+        self.folder = PathField(
+            placeholder="Images and masks in subfolders",
+            tooltip="A folder with one subfolder of images and one of masks, or files like a.png and "
+            "a_mask.png.",
+            title="Choose a folder of pairs",
+        )
+        self.image_layer = Choice(
+            empty="No image is open", name="image_layer", tooltip="The image that was drawn on."
+        )
+        self.labels_layer = Choice(
+            empty="No labels layer",
+            name="labels_layer",
+            tooltip="The labels layer with the objects painted; everything unpainted counts as background.",
+        )
+        self.model = _choice("model", [("utanet", "utanet")], "The architecture to train.")
+        self.preset = _choice(
+            "preset", _PRESETS, "Sets epochs, batch and crops: for minutes on a CPU, or as the paper trained."
+        )
+        self.stage1_epochs = _number(
+            "stage1_epochs", 0, 100_000, "Passes over the images that train encoder and decoder."
+        )
+        self.stage2_epochs = _number(
+            "stage2_epochs", 0, 100_000, "Passes that train the mixture of experts, the rest frozen."
+        )
+        self.batch_size = _number(
+            "batch_size", 1, 4096, "Images per training step; halved by itself when memory runs out."
+        )
+        self.classes = _number(
+            "classes",
+            1,
+            254,
+            "Foreground classes. 1: everything that is not background, whatever its number in the masks.",
+        )
+        self.device = device_field()
+        self.out = PathField(
+            placeholder="A new folder for each run",
+            tooltip="Where the run is kept, with all that is needed to resume it. Empty: a new folder in "
+            "your user data, named by date and time.",
+            title="Choose a run folder",
+        )
+        self.data = Form()
+        self.settings = Form()
+        self._fill()
+
+    def by_name(self) -> dict[str, Any]:
+        """The fields by the name of the state they show."""
+        names = (
+            "source", "folder", "image_layer", "labels_layer", "model", "preset", "stage1_epochs",
+            "stage2_epochs", "batch_size", "classes", "device", "out",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
+
+    def show_source(self, source: str) -> None:
+        """Show the fields that the source of images needs."""
+        self.data.set_row_shown(self.folder, source == "folder")
+        self.data.set_row_shown(self.image_layer, source == "layers")
+        self.data.set_row_shown(self.labels_layer, source == "layers")
+
+    def rest_for_resume(self, resumable: bool) -> None:
+        """A resumed run has its own settings, all but device and folder."""
+        for field in (
+            self.source, self.folder, self.image_layer, self.labels_layer, self.model, self.preset,
+            self.stage1_epochs, self.stage2_epochs, self.batch_size, self.classes,
+        ):  # fmt: skip
+            if isinstance(field, PathField):
+                field.setEnabled(not resumable)
+            else:
+                field.enabled = not resumable
+
+    def _fill(self) -> None:
+        self.data.add("Images", self.source)
+        self.data.add("Folder", self.folder)
+        self.data.add("Image", self.image_layer)
+        self.data.add("Labels", self.labels_layer)
+        self.settings.add("Architecture", self.model)
+        self.settings.add("Preset", self.preset)
+        self.settings.add("Epochs, stage 1", self.stage1_epochs)
+        self.settings.add("Epochs, stage 2", self.stage2_epochs)
+        self.settings.add("Batch", self.batch_size)
+        self.settings.add("Classes", self.classes)
+        self.settings.add("Device", self.device)
+        self.settings.add("Run folder", self.out)
+
+
+def _choice(name: str, choices: list[tuple[str, str]], tooltip: str) -> Choice:
+    field = Choice(empty="", name=name, tooltip=tooltip)
+    field.set_choices(choices)
+    return field
+
+
+def _number(name: str, least: int, most: int, tooltip: str) -> SpinBox:
+    return SpinBox(min=least, max=most, value=least, name=name, tooltip=tooltip)

@@ -1,0 +1,189 @@
+"""A private copy of a checkpoint's network on the chosen device, from float images to classes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from src_model.config import Normalisation
+from src_model.device import autocast, is_out_of_memory, resolve_device, resolve_precision
+from src_model.errors import CheckpointError, ConfigError
+from src_model.events import Control
+from src_model.models.base import SegmentationModel
+from src_model.models.checkpoint import Checkpoint, load_checkpoint
+from src_model.models.experts import check_top_k
+from src_model.models.skips import Segmentation
+
+T = TypeVar("T")
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+class MemoryRanOut(Exception):
+    """The device's memory did not suffice for one batch; a smaller one may pass."""
+
+
+class Network:
+    """Runs a network for inference; the caller's own network is neither moved nor changed.
+
+    Parameters
+    ----------
+    checkpoint
+        A checkpoint in memory, whose network is copied, or its file.
+    device, precision
+        See :mod:`src_model.device`.
+    top_k
+        Experts per router; ``None`` = as trained. Ignored by networks without experts.
+    control
+        Checked before each layer, so that a stop need not wait for the end of a large image.
+
+    Raises
+    ------
+    CheckpointError, ConfigError, DeviceError, ModelError
+        When the file, the precision, the device or ``top_k`` cannot be used.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint | str | PathLike[str],
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        top_k: int | None = None,
+        control: Control | None = None,
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise ConfigError(f"The precision must be auto, float32 or bfloat16 but got '{precision}'.")
+        self.device = resolve_device(device)
+        self.precision = resolve_precision(precision, self.device)
+        opened = _open(checkpoint)
+        shared = opened is checkpoint
+        own: SegmentationModel = copy.deepcopy(opened.model) if shared else opened.model
+        if own.num_experts and top_k is not None:
+            check_top_k(top_k, own.num_experts)
+        self.top_k = top_k if own.num_experts else None
+        self.model: SegmentationModel = own.eval().to(self.device)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if control is not None:
+            _watch(self.model, control)
+        self.normalisation: Normalisation = opened.normalisation
+        self.training: dict[str, Any] = dict(opened.training)
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the images that it takes."""
+        return self.model.in_channels
+
+    @property
+    def foreground_classes(self) -> int:
+        """Number of classes without the background."""
+        return max(self.model.num_classes - 1, 1)
+
+    @property
+    def batch_size(self) -> int:
+        """Tiles at a time that suit the device."""
+        return 1 if self.device.type == "cpu" else 4
+
+    def tensor(self, images: NDArray[np.float32]) -> Tensor:
+        """``images`` (B, C, H, W) on the device, laid out as the network likes it."""
+        batch = torch.from_numpy(np.ascontiguousarray(images))
+        return batch.to(self.device, memory_format=torch.channels_last)
+
+    def logits(self, images: NDArray[np.float32]) -> Tensor:
+        """Logits of a batch.
+
+        Parameters
+        ----------
+        images
+            (B, C, H, W), standardised.
+
+        Returns
+        -------
+        Tensor
+            (B, K, H, W) float32 on the device.
+
+        Raises
+        ------
+        MemoryRanOut
+            When the device's memory did not suffice.
+        """
+
+        def forward(model: SegmentationModel, x: Tensor) -> Tensor:
+            result: Segmentation = model(x, top_k=self.top_k)
+            return result.logits.float()
+
+        return self.run(images, forward)
+
+    def run(self, images: NDArray[np.float32], task: Callable[[SegmentationModel, Tensor], T]) -> T:
+        """What ``task`` makes of the network and a batch (B, C, H, W), without gradients.
+
+        Raises
+        ------
+        MemoryRanOut
+            When the device's memory did not suffice.
+        Stopped
+            When the control token asked for it.
+        """
+        result = self._try(images, task)
+        if result is None:
+            # Raised here, not in the handler: the failed attempt's tensors are gone by now.
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            raise MemoryRanOut
+        return result
+
+    def _try(self, images: NDArray[np.float32], task: Callable[[SegmentationModel, Tensor], T]) -> T | None:
+        try:
+            with torch.inference_mode(), autocast(self.device, self.precision):
+                return task(self.model, self.tensor(images))
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, MemoryError) or is_out_of_memory(error):
+                return None
+            raise
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """Logits (K, h, w) to probabilities of the foreground classes (F, h, w).
+
+    One channel: its sigmoid (F = 1). More: their softmax without the background (F = K - 1).
+    """
+    return logits.sigmoid() if len(logits) == 1 else logits.softmax(0)[1:]
+
+
+def classes(logits: Tensor, threshold: float) -> Tensor:
+    """Logits (K, h, w) to classes (h, w) uint8.
+
+    One channel: 1 where the probability is above ``threshold``. More: the most probable class.
+    """
+    chosen = logits[0].sigmoid() > threshold if len(logits) == 1 else logits.argmax(0)
+    return chosen.to(torch.uint8)
+
+
+def _watch(model: SegmentationModel, control: Control) -> None:
+    """Check ``control`` before each layer of a private network."""
+
+    def check(_layer: nn.Module, _arguments: tuple[Any, ...]) -> None:
+        control.check()
+
+    for layer in model.modules():
+        if next(layer.children(), None) is None:
+            layer.register_forward_pre_hook(check)
+
+
+def _open(checkpoint: Checkpoint | str | PathLike[str]) -> Checkpoint:
+    if isinstance(checkpoint, Checkpoint):
+        return checkpoint
+    if isinstance(checkpoint, (str, PathLike)):
+        return load_checkpoint(Path(checkpoint))
+    raise CheckpointError(
+        f"Expected a checkpoint or the path of one but got {type(checkpoint).__name__}; "
+        "open a file with load_checkpoint."
+    )

@@ -1,0 +1,70 @@
+"""From stored intensities to what the network was trained on: scaled, channels matched, standardised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src_model.config import Normalisation
+from src_model.data.image_io import finite_range
+from src_model.data.normalise import Limits, match_channels, standardise, to_unit, unit_limits
+from src_model.inference.network import Network
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """Prepares parts of one image for a network, all by the intensity range of the whole image."""
+
+    limits: Limits
+    in_channels: int
+    normalisation: Normalisation
+
+    @classmethod
+    def of(cls, image: NDArray[Any], network: Network) -> Preparation:
+        """The preparation of an image (..., Y, X, C) for a network.
+
+        Raises
+        ------
+        ImageError
+            When the image's channels do not fit the network.
+        """
+        corner = image[(0,) * (image.ndim - 3)][:1, :1]
+        match_channels(corner.astype(np.float32), network.in_channels)
+        has_alpha = image.shape[-1] == 4 and network.in_channels != 4
+        limits = unit_limits(image[..., :3] if has_alpha else image)
+        return cls(limits, network.in_channels, network.normalisation)
+
+    def __call__(self, part: NDArray[Any]) -> NDArray[np.float32]:
+        """A part (Y, X, C) of a plane as the network takes it, (C, Y, X)."""
+        return self._standardised(self._unit(part))
+
+    def resized(self, plane: NDArray[Any], side: int) -> NDArray[np.float32]:
+        """A whole plane (Y, X, C), resized as in training, as the network takes it: (C, side, side)."""
+        return self._standardised(resize_image(self._unit(plane), side))
+
+    def _unit(self, part: NDArray[Any]) -> NDArray[np.float32]:
+        return match_channels(to_unit(part, self.limits), self.in_channels)
+
+    def _standardised(self, unit: NDArray[np.float32]) -> NDArray[np.float32]:
+        values = standardise(unit, self.normalisation)
+        return np.ascontiguousarray(np.moveaxis(values, -1, 0), dtype=np.float32)
+
+
+def resize_image(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Bilinear with antialiasing: (Y, X, C) to (side, side, C)."""
+    import torch
+    import torch.nn.functional as F
+
+    values = torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0)))[None]
+    small = F.interpolate(values, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+    result: NDArray[np.float32] = np.moveaxis(small[0].numpy(), 0, -1)
+    return result
+
+
+def is_constant(plane: NDArray[Any]) -> bool:
+    """Whether a plane has no contrast: all its finite values are equal, or it has none."""
+    low, high = finite_range(plane)
+    return low == high

@@ -1,0 +1,193 @@
+"""The folder of a run: its lock, its files, and what may be done with a folder that is in use."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from src_model.config import TrainConfig
+from src_model.errors import CheckpointError, ConfigError, OutputError
+from src_model.files import atomic_path, atomic_write_text, remove_leftovers
+from src_model.training.history import EpochRecord, History
+
+_LOCK = ".lock"
+_LOCKED_BYTE = 1 << 16
+"""Which byte of the lock file is locked; beyond the text, which stays readable everywhere."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and file operations of one run.
+
+    ``last.safetensors`` (to resume from) is written after the best checkpoint of the same epoch,
+    and best checkpoints carry their epoch in their name. So a kill between the two leaves a file
+    that the state does not name, never a state with the weights of another epoch.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The configuration as YAML."""
+        return self.path / "config.yaml"
+
+    @property
+    def state(self) -> Path:
+        """State after the last finished epoch."""
+        return self.path / "last.safetensors"
+
+    @property
+    def model(self) -> Path:
+        """The checkpoint for the user."""
+        return self.path / "model.safetensors"
+
+    def best(self, record: EpochRecord) -> Path:
+        """The checkpoint of that epoch, kept while it is the best of its stage."""
+        return self.path / f"best-stage{record.stage}-epoch{record.epoch}.safetensors"
+
+    def publish(self, record: EpochRecord) -> None:
+        """Make that epoch's checkpoint the user's: a second name of the same file where possible.
+
+        Raises
+        ------
+        CheckpointError
+            When that checkpoint is no longer there.
+        OutputError
+            When it cannot be written; the user's checkpoint stays as it was.
+        """
+        if not self.best(record).exists():
+            raise CheckpointError(
+                f"The run's best checkpoint {self.best(record)} is missing; put it back, or start a new run "
+                "in another folder."
+            )
+        if _same_file(self.best(record), self.model):
+            return
+        with atomic_path(self.model) as temporary:
+            temporary.unlink()
+            try:
+                os.link(self.best(record), temporary)
+            except OSError:
+                shutil.copy2(self.best(record), temporary)
+
+    def prune(self, keep: list[EpochRecord]) -> None:
+        """Delete best checkpoints other than those to keep."""
+        kept = {self.best(record) for record in keep}
+        for path in self.path.glob("best-stage*.safetensors"):
+            if path not in kept:
+                with suppress(OSError):
+                    path.unlink()
+
+    def write_history(self, history: History) -> None:
+        """Write ``history.csv``, for people and spreadsheets."""
+        atomic_write_text(self.path / "history.csv", history.to_csv())
+
+    def write_config(self, config: TrainConfig) -> None:
+        """Write the configuration so that it can be used again from anywhere."""
+        data = config.data.model_copy(update={"root": config.data.root.absolute()})
+        plain = config.model_copy(
+            update={"data": data, "out": config.out.absolute(), "resume": False},
+        )
+        atomic_write_text(self.config, plain.to_yaml())
+
+    def check_use(self, resume: bool) -> None:
+        """Refuse to write over a run or model, and to resume what is no run.
+
+        Raises
+        ------
+        ConfigError
+            Naming the folder and the remedy.
+        """
+        run = self.config.exists() or self.state.exists()
+        if not resume and (run or self.model.exists()):
+            raise ConfigError(
+                f"The folder {self.path} already holds a run; resume it, or choose another folder."
+            )
+        if resume and not run and any(file.name != _LOCK for file in self.path.iterdir()):
+            raise ConfigError(
+                f"The folder {self.path} holds no run to resume; check the path or leave resume out."
+            )
+
+
+@contextmanager
+def open_run_folder(config: TrainConfig) -> Iterator[RunFolder]:
+    """Lock the run folder of ``config`` for this run, and tidy what a killed run left behind.
+
+    Raises
+    ------
+    ConfigError
+        When another training uses the folder, when it holds a run that shall not be resumed, or
+        when there is nothing to resume.
+    OutputError
+        When the folder cannot be made or written to.
+    """
+    folder = RunFolder(config.out)
+    if config.resume and not config.out.is_dir():
+        raise ConfigError(f"There is no run to resume in {config.out}; check the path or leave resume out.")
+    with _locked(config.out):
+        remove_leftovers(config.out)
+        folder.check_use(config.resume)
+        yield folder
+
+
+def _same_file(source: Path, copy: Path) -> bool:
+    """Whether ``copy`` is another name, or an unchanged copy, of ``source``."""
+    if not copy.exists():
+        return False
+    one, other = source.stat(), copy.stat()
+    return source.samefile(copy) or (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the system releases by itself when this process dies.
+
+    The lock is one of the operating system on an open file, so neither a stale file nor a
+    process number that was given to another program can mislead.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        stream = (path / _LOCK).open("a+b")
+    except OSError as error:
+        raise OutputError(
+            f"Cannot use {path} as run folder: {error.strerror}; choose a folder that can be written to."
+        ) from error
+    with stream:
+        if not _try_lock(stream):
+            stream.seek(0)
+            owner = stream.read(_LOCKED_BYTE).decode(errors="replace").strip() or "unknown"
+            raise ConfigError(
+                f"Another training (process {owner}) is using the folder {path}; stop that one or choose "
+                "another folder."
+            )
+        stream.truncate(0)
+        stream.write(f"{os.getpid()}\n".encode())
+        stream.flush()
+        yield
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(stream: BinaryIO) -> bool:
+        try:
+            stream.seek(_LOCKED_BYTE)
+            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(stream: BinaryIO) -> bool:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True

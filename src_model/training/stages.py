@@ -1,0 +1,137 @@
+"""What each stage trains and what it keeps frozen, and how stage 2 takes over from stage 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from src_model.config import ModelConfig, StageConfig, TrainConfig
+from src_model.errors import CheckpointError, ConfigError
+from src_model.models.base import SegmentationModel
+from src_model.models.registry import create_model
+from src_model.training.seeding import seeded
+
+StageName = Literal["1", "2", "joint"]
+MIXTURE = "mixture"
+"""Name of the part that stage 2 trains: fuse, experts, routers and dockers."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run."""
+
+    name: StageName
+    network: Literal[1, 2]
+    """1: plain skips; 2: mixture of experts."""
+    settings: StageConfig
+
+    @property
+    def frozen(self) -> bool:
+        """Whether all but the mixture is kept as stage 1 left it."""
+        return self.name == "2"
+
+    @property
+    def prefix(self) -> str:
+        """How the names of the trained tensors begin."""
+        return f"{MIXTURE}." if self.frozen else ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a run in order, and what the user should know about them."""
+
+    stages: tuple[Stage, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def plan_stages(config: TrainConfig) -> Plan:
+    """Which stages a configuration asks for.
+
+    A network without a mixture has stage 1 only, which is said by a warning.
+
+    Raises
+    ------
+    ConfigError
+        When no stage has an epoch, or stage 2 would start from nothing.
+    ModelError
+        When the network cannot be made.
+    """
+    first = Stage("1", 1, config.stage1)
+    wanted = {
+        "both": (first, Stage("2", 2, config.stage2)),
+        "first": (first,),
+        "joint": (Stage("joint", 2, config.stage1),),
+    }[config.stage]
+    warnings: tuple[str, ...] = ()
+    if config.stage != "first" and not has_mixture(config.model):
+        wanted = (first,)
+        warnings = (f"The network '{config.model.name}' has no mixture of experts: only stage 1 is trained.",)
+    stages = tuple(stage for stage in wanted if stage.settings.epochs > 0)
+    if not stages:
+        raise ConfigError("All stages have 0 epochs; give stage1.epochs at least 1.")
+    if stages[0].frozen:
+        raise ConfigError(
+            "Stage 2 starts from the best weights of stage 1 but stage1.epochs is 0; give it at least 1, or "
+            "train everything at once with stage: joint."
+        )
+    return Plan(stages, warnings)
+
+
+def has_mixture(model: ModelConfig) -> bool:
+    """Whether the network of that configuration has a mixture of experts."""
+    with torch.device("meta"):
+        return _create(model, 1).num_experts > 0
+
+
+def build_network(config: TrainConfig, stage: Stage) -> SegmentationModel:
+    """The network of ``stage`` with weights that depend on the seed and the stage alone."""
+    with seeded(torch.device("cpu"), config.seed, "weights", stage.name):
+        network = _create(config.model, stage.network)
+    freeze(network, stage)
+    return network
+
+
+def _create(model: ModelConfig, network: int) -> SegmentationModel:
+    return create_model(
+        model.name,
+        in_channels=model.in_channels,
+        num_classes=model.num_classes,
+        stage=network,
+        top_k=model.top_k,
+        **model.options,
+    )
+
+
+def freeze(model: nn.Module, stage: Stage) -> None:
+    """Let only what ``stage`` trains require a gradient."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(stage.prefix))
+
+
+def set_training(model: nn.Module, stage: Stage) -> None:
+    """Training mode, except that frozen parts keep their BatchNorm statistics (evaluation mode)."""
+    model.train()
+    if stage.frozen:
+        for name, part in model.named_children():
+            part.train(name == MIXTURE)
+
+
+def take_over(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Load the weights of stage 1 into the network of stage 2; the mixture stays as it is.
+
+    Raises
+    ------
+    CheckpointError
+        When the weights do not cover everything but the mixture.
+    """
+    own = [key for key in model.state_dict() if not key.startswith(f"{MIXTURE}.")]
+    missing = next((key for key in own if key not in weights), None)
+    if missing is not None:
+        raise CheckpointError(
+            f"The weights of stage 1 lack '{missing}'; train stage 1 of this network first."
+        )
+    model.load_state_dict({key: weights[key] for key in own}, strict=False)

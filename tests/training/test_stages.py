@@ -1,0 +1,130 @@
+"""What each stage trains, and what stays as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from src_model.config import TrainConfig, merge
+from src_model.errors import CheckpointError, ConfigError, ModelError
+from src_model.models.utanet import UTANet
+from src_model.training import stages
+from src_model.training.stages import build_network, plan_stages, set_training, take_over
+
+
+def _config(**changes: Any) -> TrainConfig:
+    values = {
+        "data": {"root": Path("data")},
+        "out": Path("run"),
+        "model": {"options": {"base_channels": 4, "mixture_width": 4}},
+    }
+    return TrainConfig.parse(merge(values, changes))
+
+
+@pytest.mark.parametrize(("plan", "names"), [("both", "12"), ("first", "1")])
+def test_the_plan_names_its_stages(plan: str, names: str) -> None:
+    assert [stage.name for stage in plan_stages(_config(stage=plan)).stages] == list(names)
+
+
+def test_a_joint_plan_trains_everything_of_the_mixture_network_at_once() -> None:
+    config = _config(stage="joint")
+    (stage,) = plan_stages(config).stages
+
+    model = build_network(config, stage)
+
+    assert model.stage == 2
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_network_without_a_mixture_has_stage_one_only_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "has_mixture", lambda model: False)
+
+    plan = plan_stages(_config())
+
+    assert [stage.name for stage in plan.stages] == ["1"]
+    assert "only stage 1 is trained" in plan.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "message"), [((0, 0), "All stages have 0 epochs"), ((0, 3), "stage1.epochs is 0")]
+)
+def test_a_plan_without_a_beginning_is_refused(epochs: tuple[int, int], message: str) -> None:
+    settings = {"learning_rate": 1e-3, "weight_decay": 0.0}
+    first, second = ({"epochs": number, **settings} for number in epochs)
+
+    with pytest.raises(ConfigError, match=message):
+        plan_stages(_config(stage1=first, stage2=second))
+
+
+def test_more_experts_than_there_are_is_refused_before_any_training() -> None:
+    with pytest.raises(ModelError, match="top_k"):
+        plan_stages(_config(model={"top_k": 9}))
+
+
+def test_the_weights_follow_from_the_seed_alone() -> None:
+    (stage,) = plan_stages(_config(stage="first")).stages
+    torch.manual_seed(1)
+    first = build_network(_config(), stage).state_dict()
+    torch.manual_seed(2)
+    second = build_network(_config(), stage).state_dict()
+    other = build_network(_config(seed=1), stage).state_dict()
+
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert not torch.equal(first["head.0.weight"], other["head.0.weight"])
+
+
+def test_stage_two_trains_the_mixture_alone_and_keeps_frozen_statistics() -> None:
+    config = _config()
+    stage = plan_stages(config).stages[1]
+    model = build_network(config, stage)
+
+    set_training(model, stage)
+
+    trained = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+    training = {name for name, part in model.named_children() if part.training}
+    assert trained == training == {"mixture"}
+    assert not any(module.training for module in model.encoder.modules())
+
+
+def test_stage_two_builds_no_graph_for_the_frozen_encoder() -> None:
+    config = _config()
+    stage = plan_stages(config).stages[1]
+    model = build_network(config, stage)
+    assert isinstance(model, UTANet)
+    set_training(model, stage)
+    kept: list[torch.Tensor] = []
+    model.encoder.register_forward_hook(lambda _module, _input, features: kept.extend(features))
+
+    loss = model(torch.rand(2, 3, 32, 32)).logits.sum()
+    loss.backward()
+
+    assert len(kept) == 5
+    assert not any(feature.requires_grad for feature in kept)
+    assert all(p.grad is None for p in (*model.encoder.parameters(), *model.decoder.parameters()))
+    assert model.mixture is not None
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.mixture.parameters())
+
+
+def test_stage_two_takes_over_everything_but_the_mixture() -> None:
+    config = _config()
+    first, second = plan_stages(config).stages
+    source, target = build_network(config, first), build_network(config, second)
+    mixture = {k: v.clone() for k, v in target.state_dict().items() if k.startswith("mixture.")}
+
+    take_over(target, source.state_dict())
+
+    weights = target.state_dict()
+    assert all(torch.equal(weights[key], value) for key, value in source.state_dict().items())
+    assert all(torch.equal(weights[key], value) for key, value in mixture.items())
+    assert len(source.state_dict()) + len(mixture) == len(weights)
+
+
+def test_weights_of_another_network_cannot_be_taken_over() -> None:
+    config = _config()
+    target = build_network(config, plan_stages(config).stages[1])
+
+    with pytest.raises(CheckpointError, match="lack 'encoder"):
+        take_over(target, {})
