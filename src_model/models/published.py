@@ -138,7 +138,7 @@ def _patterns(name: str) -> _Patterns:
 
 
 def _known() -> str:
-    return "there are some for " + ", ".join(f"'{name}'" for name in (*_PUBLISHED, _VOLUME_NETWORK))
+    return "there are some for " + ", ".join(f"'{name}'" for name in _PUBLISHED) + f" and '{_VOLUME_NETWORK}'"
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:

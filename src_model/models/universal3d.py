@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from src_model.errors import ModelError
 from src_model.models.base import SegmentationModel, check_count
-from src_model.models.blocks import crop_to, init_weights, pad_to_multiple, resize
+from src_model.models.blocks import crop_to, pad_to_multiple, resize
 from src_model.models.domain_conv import ADAPTERS, MODES, Sharing
 from src_model.models.domains import (
     Domains,
@@ -32,6 +32,7 @@ from src_model.models.volume_blocks import (
     EncoderBlock,
     UpBlock,
     enlarge,
+    init_volume_weights,
     make_input,
     make_output,
     make_side_output,
@@ -116,7 +117,7 @@ class U2Net3D(SegmentationModel):
         self.required_multiple = max(self.strides)
         self._build(Sharing(tuple(known.values()), mode, adapter))
         self.auxiliary_weights = tuple(_SIDE_WEIGHTS[-len(self.sides) :]) if len(self.sides) else ()
-        self.apply(init_weights)
+        self.apply(init_volume_weights)
 
     def _build(self, sharing: Sharing) -> None:
         base, residual = self.options["base_channels"], self.options["residual"]
@@ -257,7 +258,7 @@ class U2Net3D(SegmentationModel):
         for module in list(self.modules()):
             if isinstance(module, PerDomain):
                 module.grow(domain)
-                module[-1].apply(init_weights)
+                module[-1].apply(init_volume_weights)
                 module[-1].to(reference).train(module.training)
         self._domains = {**self._domains, name: domain}
         self.options = {**self.options, "domains": describe_domains(self._domains)}

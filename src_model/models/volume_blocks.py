@@ -96,3 +96,14 @@ def make_side_output(channels: int, domain: Domain) -> SideOutput:
 def make_output(channels: int, domain: Domain) -> nn.Conv3d:
     """The last convolution of a domain, from ``channels`` to its logits."""
     return nn.Conv3d(channels, domain.num_classes, 1)
+
+
+def init_volume_weights(module: nn.Module) -> None:
+    """Initialise convolutions by their number of inputs (He et al., 2015).
+
+    Meant for ``network.apply(init_volume_weights)``; normalisations start as the identity already.
+    """
+    if isinstance(module, nn.Conv3d):
+        nn.init.kaiming_normal_(module.weight, a=SLOPE, mode="fan_in", nonlinearity="leaky_relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
