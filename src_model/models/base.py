@@ -1,4 +1,4 @@
-"""What all 2-D networks share: checks of the input, padding, and the description in a checkpoint."""
+"""What all networks share: checks of the input, padding, and the description in a checkpoint."""
 
 from __future__ import annotations
 
@@ -113,8 +113,35 @@ class SegmentationModel(nn.Module, ABC):
                 known = ", ".join(f"'{choice}'" for choice in self.choices[option])
                 raise ModelError(f"{option} must be one of {known} but got {value!r}.")
 
-    def check_input(self, x: Tensor) -> None:
+    def add_domain(
+        self,
+        name: str,
+        in_channels: int | None = None,  # noqa: ARG002
+        num_classes: int | None = None,  # noqa: ARG002
+    ) -> None:
+        """Teach a network with domains one more; refused by the others.
+
+        Raises
+        ------
+        ModelError
+            When this network has no domains; names those that have.
+        """
+        from src_model.models.registry import models_with_domains
+
+        raise ModelError(
+            f"The network '{self.name}' has no domains, so '{name}' cannot be added to it; networks with "
+            f"domains: {', '.join(models_with_domains())}."
+        )
+
+    def check_input(self, x: Tensor, in_channels: int | None = None) -> None:
         """Refuse an input of another number of axes or channels, without pixels, or of integers.
+
+        Parameters
+        ----------
+        x
+            As for :meth:`forward`.
+        in_channels
+            Channels to expect; ``None`` = those of the network.
 
         Raises
         ------
@@ -129,10 +156,9 @@ class SegmentationModel(nn.Module, ABC):
             )
         if 0 in x.shape:
             raise ModelError(f"The input is empty: shape {tuple(x.shape)}; give at least one pixel.")
-        if x.shape[1] != self.in_channels:
-            raise ModelError(
-                f"The input has {x.shape[1]} channels but this network expects {self.in_channels}."
-            )
+        expected = self.in_channels if in_channels is None else in_channels
+        if x.shape[1] != expected:
+            raise ModelError(f"The input has {x.shape[1]} channels but this network expects {expected}.")
         if not torch.is_floating_point(x):
             raise ModelError(f"Expected floating-point intensities but got {x.dtype}; scale them first.")
 

@@ -59,16 +59,19 @@ def resize(x: Tensor, size: Sequence[int], *, align_corners: bool = False) -> Te
     return F.interpolate(x, size=list(size), mode=INTERPOLATION[x.ndim - 2], align_corners=align_corners)
 
 
-def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+def pad_to_multiple(x: Tensor, multiple: int | Sequence[int]) -> Tensor:
     """Extend ``(B, C, [D,] H, W)`` at the far end of each axis to a multiple of ``multiple``.
+
+    ``multiple`` is one number for all axes or one for each.
 
     The image is mirrored where it is long enough, else its last row or column is repeated. The
     near ends stay in place, so pixel ``i`` of the input is pixel ``i`` of the result.
     """
     spatial = x.ndim - 2
+    multiples = [multiple] * spatial if isinstance(multiple, int) else multiple
     for axis in range(spatial):
         length = x.shape[2 + axis]
-        missing = -length % multiple
+        missing = -length % multiples[axis]
         if not missing:
             continue
         widths = [0] * (2 * spatial)

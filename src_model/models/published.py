@@ -1,4 +1,4 @@
-"""Weights of the published UTANet and light UTANet code, taken over by their own key names."""
+"""Weights of the published code of the networks, taken over by their own key names."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from src_model.errors import CheckpointError
 from src_model.models.base import SegmentationModel
+from src_model.models.published3d import rename_volume_state
 from src_model.models.registry import create_model
 
 _IGNORED = re.compile(r"resnet\.(conv1|bn1|fc)\..*")
@@ -57,6 +58,7 @@ _LIGHT: _Patterns = (
 )
 _PUBLISHED = {"utanet": _UTANET, "light-utanet": _LIGHT}
 """How the published names of each network translate to ours."""
+_VOLUME_NETWORK = "u2net3d"
 
 
 def load_published_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
@@ -65,7 +67,8 @@ def load_published_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -
     Parameters
     ----------
     model
-        A ``utanet`` or ``light-utanet`` of the same stage, channels and classes.
+        A ``utanet`` or ``light-utanet`` of the same stage, channels and classes, or a ``u2net3d``
+        of the same mode, adapter, poolings and domains.
     state_dict
         As the published code saved it. Its copies of the encoder (``conv2`` to ``conv5``) and
         the parts of ResNet34 that it never uses are ignored.
@@ -78,6 +81,11 @@ def load_published_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -
     """
     if not isinstance(model, SegmentationModel):
         raise CheckpointError(f"There are no published weights for a {type(model).__name__}; {_known()}.")
+    if model.name == _VOLUME_NETWORK:
+        weights = rename_volume_state(state_dict)
+        _check_fit(weights, model.state_dict())
+        model.load_state_dict(weights)
+        return
     patterns = _patterns(model.name)
     state = _clean(state_dict)
     stage = _stage(state)
@@ -105,6 +113,11 @@ def convert_published(path: str | Path, name: str = "utanet", *, top_k: int = 2)
     CheckpointError
         When the file is missing, damaged, holds anything but tensors, or does not fit ``name``.
     """
+    if name == _VOLUME_NETWORK:
+        raise CheckpointError(
+            "The published 3D U2-Net does not store how often each axis is halved; create the network with "
+            f"create_model('{name}', poolings=...) and fill it by load_published_weights."
+        )
     _patterns(name)
     state = _clean(_read(Path(path)))
     stage = _stage(state)
@@ -125,7 +138,7 @@ def _patterns(name: str) -> _Patterns:
 
 
 def _known() -> str:
-    return "there are some for " + " and ".join(f"'{name}'" for name in _PUBLISHED)
+    return "there are some for " + ", ".join(f"'{name}'" for name in _PUBLISHED) + f" and '{_VOLUME_NETWORK}'"
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:

@@ -17,11 +17,12 @@ _MODELS = "src_model.models"
 
 
 class _Entry(NamedTuple):
-    """Where the class of a network is, and for images of how many spatial axes it is."""
+    """Where the class of a network is, for images of how many axes, and whether it has domains."""
 
     module: str
     cls: str
     dims: int = 2
+    domains: bool = False
 
 
 _ARCHITECTURES: dict[str, _Entry] = {
@@ -34,12 +35,18 @@ _ARCHITECTURES: dict[str, _Entry] = {
     "unet": _Entry(f"{_MODELS}.baselines", "UNet"),
     "unetpp": _Entry(f"{_MODELS}.baselines", "UNetPlusPlus"),
     "deeplabv3plus": _Entry(f"{_MODELS}.baselines", "DeepLabV3Plus"),
+    "u2net3d": _Entry(f"{_MODELS}.universal3d", "U2Net3D", dims=3, domains=True),
 }
 
 
 def list_models(*, dims: int | None = None) -> list[str]:
     """Names that :func:`create_model` knows, of all or of 2-D or 3-D networks; needs no torch."""
     return [name for name, entry in _ARCHITECTURES.items() if dims in (None, entry.dims)]
+
+
+def models_with_domains() -> list[str]:
+    """Names of the networks that can serve several domains (organs); needs no torch."""
+    return [name for name, entry in _ARCHITECTURES.items() if entry.domains]
 
 
 def model_class(name: str) -> type[SegmentationModel]:

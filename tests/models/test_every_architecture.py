@@ -22,7 +22,7 @@ every = pytest.mark.parametrize("name", list_models())
 with_mixture = pytest.mark.parametrize("name", WITH_MIXTURE)
 without_mixture = pytest.mark.parametrize("name", WITHOUT_MIXTURE)
 
-NARROW = {"base_channels": 8, "mixture_width": 8, "level_channels": 8}
+NARROW = {"base_channels": 8, "mixture_width": 8, "level_channels": 8, "poolings": (2, 2, 2)}
 
 
 def small(name: str, **arguments: Any) -> SegmentationModel:

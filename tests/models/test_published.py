@@ -228,5 +228,7 @@ def test_weights_of_one_published_network_do_not_fit_the_other(model: UTANet) ->
 
 
 def test_networks_that_were_never_published_are_refused() -> None:
-    with pytest.raises(CheckpointError, match="for 'unet'; there are some for 'utanet' and 'light-utanet'"):
+    with pytest.raises(
+        CheckpointError, match="for 'unet'; there are some for 'utanet', 'light-utanet' and 'u2net3d'"
+    ):
         load_published_weights(create_model("unet", base_channels=4), {})
