@@ -19,6 +19,7 @@ import numpy as np
 from napari_utanet.samples import sample_folder
 from src_model.cli.follow import console, follow
 from src_model.config import TrainConfig, merge, preset
+from src_model.errors import UTANetError
 from src_model.events import Control, RunFinished, SegmentationFinished
 
 PATIENCE = 120.0
@@ -145,4 +146,7 @@ def draw_outline(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UTANetError as error:
+        sys.exit(f"demo: {error}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -18,6 +20,8 @@ from src_model.errors import Stopped, UTANetError
 from src_model.events import Control, ControlState, StepFinished, TileFinished
 
 logger = logging.getLogger("napari_utanet")
+
+BACKGROUND_NICENESS = 10
 
 Work = Callable[[Control], Iterable[object]]
 """Makes the stream of events; called, and drained, in the background thread."""
@@ -200,8 +204,19 @@ def one_sentence(error: Exception) -> str:
     return f"Unexpected error: {text[:200]} (details are in the log)"
 
 
+def _yield_to_the_window() -> None:
+    """Let the window's thread go first on a busy processor, where the system can say so for a thread.
+
+    The threads in which torch computes are started from this one and inherit its priority.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICENESS)
+
+
 def _run(job: _Job, work: Work, post: Callable[[_Message], None]) -> None:
     """Body of the thread."""
+    _yield_to_the_window()
     try:
         events = iter(work(job.control))
         try:

@@ -167,10 +167,17 @@ class TrainConfig(_Frozen):
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "quick": {
-        "data": {"image_size": 128, "sampling": "crop", "crops_per_image": 2},
+        "data": {"image_size": 96, "sampling": "crop", "crops_per_image": 8},
         "batch_size": 8,
-        "stage1": {"epochs": 10, "learning_rate": 3e-4},
-        "stage2": {"epochs": 4, "learning_rate": 3e-4},
+        "stage1": {"epochs": 5, "learning_rate": 1e-3},
+        "stage2": {"epochs": 3, "learning_rate": 2e-3},
+        # So few steps learn more from plain crops; deformations pay in longer trainings.
+        "augment": {
+            "shift_scale_rotate": 0.0,
+            "elastic": 0.0,
+            "grid_distortion": 0.0,
+            "brightness_contrast": 0.0,
+        },
     },
 }
 """Named starting points, nested like the configuration: ``paper`` = the defaults, ``quick`` = a CPU."""

@@ -1,9 +1,10 @@
-"""Facts that need torch, found in the background: devices of this machine, known architectures."""
+"""What needs torch is found and loaded in the background, while the user is still choosing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
 from src_model.events import Control
 
@@ -16,13 +17,30 @@ class Facts:
     models: tuple[str, ...]
 
 
-def find_facts(control: Control) -> Iterator[Facts]:
-    """Work for a worker: one event with the facts."""
+SEGMENTING = ("src_model.inference.predictor", "src_model.inference.explain", "skimage.segmentation")
+"""Modules that a segmentation needs."""
+
+TRAINING = (
+    "src_model.training.trainer",
+    "monai.transforms",
+    "torch._dynamo",  # which torch's optimisers load at their first step
+)
+"""Modules that a training needs."""
+
+
+def find_facts(control: Control, soon: Sequence[str]) -> Iterator[Facts]:
+    """Work for a worker: one event with the facts; then load the modules that are needed ``soon``.
+
+    Loading them here takes the wait, and its small stutters, away from the moment of the click.
+    """
     from src_model.device import list_devices
     from src_model.models.registry import list_models
 
     control.check()
     yield Facts(devices=tuple(list_devices()), models=tuple(list_models()))
+    for module in soon:
+        control.check()
+        import_module(module)
 
 
 class FactsListener:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_utanet.widgets.theme import DARK, Colors
@@ -28,6 +30,7 @@ class Curves(QWidget):  # type: ignore[misc]
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(4)
         self.hide()
+        QTimer.singleShot(0, _load_pyqtgraph)  # while the dock opens, rather than when training starts
 
     @property
     def points(self) -> dict[str, list[tuple[float, float]]]:
@@ -124,3 +127,7 @@ class Curves(QWidget):  # type: ignore[misc]
 def _spacing(epochs: int) -> int:
     """Distance of the ticks: about seven of them, at whole epochs."""
     return next((step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500) if epochs / step <= 8), 1000)
+
+
+def _load_pyqtgraph() -> None:
+    import_module("pyqtgraph")

@@ -7,7 +7,7 @@ from typing import Any
 from qtpy.QtCore import Signal
 
 from napari_utanet.controllers.experts import Engine, ExpertsController, Rows, default_engine
-from napari_utanet.controllers.lookup import Facts, FactsListener, find_facts
+from napari_utanet.controllers.lookup import SEGMENTING, Facts, FactsListener, find_facts
 from napari_utanet.shelf import Shelf, shared_shelf
 from napari_utanet.state import ExpertsState
 from napari_utanet.widgets.fields import bind
@@ -63,7 +63,9 @@ class ExpertsDock(RunDock):
             napari_viewer, self.state, self, self.workers["experts"], shelf or shared_shelf(), engine=engine
         )
         self.checkpoint_opened.connect(self.controller.open_checkpoint)
-        self.workers["devices"].start(find_facts, FactsListener(self._facts, self.controller.fail))
+        self.workers["devices"].start(
+            lambda control: find_facts(control, SEGMENTING), FactsListener(self._facts, self.controller.fail)
+        )
 
     def set_table(self, weights: Rows, selected: tuple[tuple[bool, ...], ...]) -> None:
         """One row per router, one column per expert."""

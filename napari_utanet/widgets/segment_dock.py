@@ -7,7 +7,7 @@ from typing import Any
 from magicgui.widgets import FloatSlider
 from qtpy.QtWidgets import QAbstractSpinBox
 
-from napari_utanet.controllers.lookup import Facts, FactsListener, find_facts
+from napari_utanet.controllers.lookup import SEGMENTING, Facts, FactsListener, find_facts
 from napari_utanet.controllers.segment import (
     Engine,
     SegmentController,
@@ -67,7 +67,9 @@ class SegmentDock(RunDock):
             napari_viewer, self.state, self, self.workers["segment"], shelf or shared_shelf(), engine=engine
         )
         self.checkpoint_opened.connect(self.controller.open_checkpoint)
-        self.workers["devices"].start(find_facts, FactsListener(self._facts, self.controller.fail))
+        self.workers["devices"].start(
+            lambda control: find_facts(control, SEGMENTING), FactsListener(self._facts, self.controller.fail)
+        )
 
     def _facts(self, facts: Facts) -> None:
         self.set_devices(facts.devices)

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
 from napari_utanet.adapters.pairs import Preview
 from napari_utanet.controllers.layer_choices import Choices
-from napari_utanet.controllers.lookup import Facts, FactsListener, find_facts
+from napari_utanet.controllers.lookup import TRAINING, Facts, FactsListener, find_facts
 from napari_utanet.controllers.train import (
     Engine,
     PreviewMaker,
@@ -83,7 +83,9 @@ class TrainDock(Dock):
             engine=engine,
             make_preview=make_preview,
         )
-        self.workers["devices"].start(find_facts, FactsListener(self._facts, self._facts_failed))
+        self.workers["devices"].start(
+            lambda control: find_facts(control, TRAINING), FactsListener(self._facts, self._facts_failed)
+        )
 
     def _lay_out(self) -> None:
         for button, style in (
