@@ -25,7 +25,7 @@ PATIENCE = 600.0
 def main() -> None:
     """Take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=ROOT / "demo" / "run" / "model.safetensors")
+    parser.add_argument("--checkpoint", type=Path, default=ROOT / "demo" / "nuclei" / "model.safetensors")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
     parser.add_argument("--theme", default="dark", choices=["dark", "light"])
     parser.add_argument("--docks", nargs="+", default=["segment", "experts", "train"])

@@ -33,7 +33,7 @@ def main() -> None:
         show(Path(arguments[1]), picture=Path(arguments[2]))
         return
     folder = Path(arguments[0] if arguments else "demo")
-    checkpoint = train(folder / "run")
+    checkpoint = train(folder / "nuclei")
     measure(checkpoint, folder / "masks")
     if has_screen():
         console.print("Opening napari; close its window to end the demo.")

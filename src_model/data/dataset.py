@@ -90,7 +90,8 @@ class TrainingSet:
         return len(self._stored) * self._repeats
 
     def __len__(self) -> int:
-        return self.length_per_epoch
+        """Images, however many samples an epoch draws of each."""
+        return len(self._stored)
 
     def order(self, stage: str | int, epoch: int) -> list[int]:
         """Indices of an epoch's samples, shuffled."""

@@ -5,10 +5,24 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src_model.errors import CheckpointError
 from src_model.models.blocks import conv_bn_relu
+
+
+class PointwiseStrided(nn.Conv2d):
+    """A strided 1x1 convolution that drops the skipped pixels first: the same values.
+
+    PyTorch 2.13's own one writes outside its memory in the backward pass on a CPU, for fewer than
+    16 channels in channels_last and odd batches.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, C, H, W)`` to ``(B, C', ceil(H / stride), ceil(W / stride))``."""
+        rows, columns = self.stride
+        return F.conv2d(x[..., ::rows, ::columns], self.weight, self.bias)
 
 
 class BasicBlock(nn.Module):
@@ -24,7 +38,8 @@ class BasicBlock(nn.Module):
         self.downsample: nn.Sequential | None = None
         if stride != 1 or in_channels != out_channels:
             self.downsample = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+                PointwiseStrided(in_channels, out_channels, 1, stride, bias=False),
+                nn.BatchNorm2d(out_channels),
             )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from src_model.errors import CheckpointError
-from src_model.models.encoders import ResNet34Encoder
+from src_model.models.encoders import PointwiseStrided, ResNet34Encoder
 
 
 @torch.inference_mode()
@@ -50,3 +51,13 @@ def test_weights_of_another_network_are_refused() -> None:
         encoder.load_imagenet({})
     with pytest.raises(CheckpointError, match=r"shape \(8, 8, 3, 3\) but expected \(4, 4, 3, 3\)"):
         encoder.load_imagenet(ResNet34Encoder(3, 8).state_dict())
+
+
+@pytest.mark.parametrize("side", [6, 7])
+def test_the_strided_pointwise_convolution_gives_the_values_of_the_ordinary_one(side: int) -> None:
+    ours = PointwiseStrided(16, 8, 1, 2, bias=False)
+    ordinary = nn.Conv2d(16, 8, 1, 2, bias=False)
+    ordinary.load_state_dict(ours.state_dict())
+    image = torch.randn(2, 16, side, side)
+
+    torch.testing.assert_close(ours(image), ordinary(image))
