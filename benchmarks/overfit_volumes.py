@@ -46,7 +46,9 @@ def scores(model: U2Net3D, volumes: VolumeSet, classes: int) -> list[list[float]
     table = []
     for place in range(len(volumes.cases)):
         whole = volumes.whole(place)
-        found = predict_volume(model, whole.image, domain="hippocampus", patch_size=PATCH, overlap=0.25).argmax(0)
+        found = predict_volume(
+            model, whole.image, domain="hippocampus", patch_size=PATCH, overlap=0.25
+        ).argmax(0)
         both = [(found == k, whole.mask == k) for k in range(1, classes)]
         table.append([float(2 * np.sum(a & b) / max(np.sum(a) + np.sum(b), 1)) for a, b in both])
     model.train()
@@ -90,7 +92,9 @@ def main() -> None:
         if epoch % 25 == 0 or step >= arguments.steps:
             seconds = time.perf_counter() - start
             mean = float(np.mean(scores(model, volumes, classes)))
-            curve.append({"step": step, "loss": float(loss.detach()), "dice": mean, "seconds": round(seconds, 1)})
+            curve.append(
+                {"step": step, "loss": float(loss.detach()), "dice": mean, "seconds": round(seconds, 1)}
+            )
             print(curve[-1], flush=True)
     table = scores(model, volumes, classes)
     report = {
