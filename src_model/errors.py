@@ -27,6 +27,10 @@ class CheckpointError(UTANetError):
     """A checkpoint is missing, truncated, unsafe, newer than this version, or of another network."""
 
 
+class DownloadError(UTANetError):
+    """A file could not be fetched, or is not the one that was asked for; names address and path."""
+
+
 class DeviceError(UTANetError):
     """The requested device or precision is not available on this machine."""
 

@@ -69,8 +69,9 @@ def models(
             sys.stdout.flush()
             continue
         mixture = f"{row.mixture_parameters / 1e6:.3f}" if row.mixture_parameters else "-"
+        name = f"{row.name} ({row.depth}x{row.height}x{row.width})" if row.depth else row.name
         table.add_row(
-            row.name, f"{row.parameters / 1e6:.3f}", mixture, f"{row.gmac:.2f}", f"{row.latency_ms:.0f}"
+            name, f"{row.parameters / 1e6:.3f}", mixture, f"{row.gmac:.2f}", f"{row.latency_ms:.0f}"
         )
     if not as_json:
         results.print(table)

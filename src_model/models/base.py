@@ -1,10 +1,11 @@
-"""What all 2-D networks share: checks of the input, padding, and the description in a checkpoint."""
+"""What all networks share: checks of the input, padding, and the description in a checkpoint."""
 
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,12 @@ class SegmentationModel(nn.Module, ABC):
         As given.
     num_experts : int
         Experts of the mixture (in stage 1: of the mixture to come); 0 if it can have none.
+    has_mixture : bool
+        Whether there is a stage 2; a network without a mixture has stage 1 only.
+    auxiliary_weights : tuple of float
+        Weight of the loss of each auxiliary output, in their order, beside 1 for the logits.
+    choices : dict
+        The values of each option that is a word.
     options : dict
         The other arguments of the constructor.
     """
@@ -38,6 +45,9 @@ class SegmentationModel(nn.Module, ABC):
     dims: int = 2
     required_multiple: int = 1
     num_experts: int = 0
+    has_mixture: ClassVar[bool] = True
+    auxiliary_weights: tuple[float, ...] = ()
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     def __init__(self, in_channels: int, num_classes: int, stage: int, options: dict[str, Any]) -> None:
         super().__init__()
@@ -46,6 +56,11 @@ class SegmentationModel(nn.Module, ABC):
         self._check_options(options)
         if stage not in (1, 2):
             raise ModelError(f"stage must be 1 (plain skips) or 2 (mixture of experts) but got {stage!r}.")
+        if stage == 2 and not self.has_mixture:
+            raise ModelError(
+                f"The network '{self.name}' has no mixture of experts and so stage 1 only but got stage 2; "
+                "leave stage out or give 1."
+            )
         self.in_channels, self.num_classes, self.stage = in_channels, num_classes, stage
         self.options = options
 
@@ -67,6 +82,11 @@ class SegmentationModel(nn.Module, ABC):
         }
 
     @classmethod
+    def default_stage(cls) -> int:
+        """The stage that is made when none is asked for: the last one."""
+        return 2 if cls.has_mixture else 1
+
+    @classmethod
     def default_options(cls) -> dict[str, Any]:
         """Options of the constructor beside the common arguments, with their default values."""
         parameters = inspect.signature(cls).parameters.values()
@@ -79,7 +99,7 @@ class SegmentationModel(nn.Module, ABC):
         """``(B, C, [D,] H, W)`` of any size to logits ``(B, K, [D,] H, W)``."""
 
     def _check_options(self, options: dict[str, Any]) -> None:
-        """Whole numbers are at least 1, switches are true or false."""
+        """Whole numbers are at least 1, others above 0, switches true or false, words known ones."""
         for option, default in self.default_options().items():
             value = options[option]
             if isinstance(default, bool):
@@ -87,9 +107,41 @@ class SegmentationModel(nn.Module, ABC):
                     raise ModelError(f"{option} must be true or false but got {value!r}.")
             elif isinstance(default, int):
                 check_count(option, value)
+            elif isinstance(default, float):
+                check_positive(option, value)
+            elif isinstance(default, str) and value not in self.choices[option]:
+                known = ", ".join(f"'{choice}'" for choice in self.choices[option])
+                raise ModelError(f"{option} must be one of {known} but got {value!r}.")
 
-    def check_input(self, x: Tensor) -> None:
+    def add_domain(
+        self,
+        name: str,
+        in_channels: int | None = None,  # noqa: ARG002
+        num_classes: int | None = None,  # noqa: ARG002
+    ) -> None:
+        """Teach a network with domains one more; refused by the others.
+
+        Raises
+        ------
+        ModelError
+            When this network has no domains; names those that have.
+        """
+        from src_model.models.registry import models_with_domains
+
+        raise ModelError(
+            f"The network '{self.name}' has no domains, so '{name}' cannot be added to it; networks with "
+            f"domains: {', '.join(models_with_domains())}."
+        )
+
+    def check_input(self, x: Tensor, in_channels: int | None = None) -> None:
         """Refuse an input of another number of axes or channels, without pixels, or of integers.
+
+        Parameters
+        ----------
+        x
+            As for :meth:`forward`.
+        in_channels
+            Channels to expect; ``None`` = those of the network.
 
         Raises
         ------
@@ -98,21 +150,38 @@ class SegmentationModel(nn.Module, ABC):
         """
         axes = "(B, C, H, W)" if self.dims == 2 else "(B, C, D, H, W)"
         if x.ndim != self.dims + 2:
-            raise ModelError(f"Expected an input {axes} but got {x.ndim} axes: shape {tuple(x.shape)}.")
+            raise ModelError(
+                f"Expected an input {axes} but got {x.ndim} axes: shape {tuple(x.shape)}"
+                f"{_fitting(x.ndim - 2)}."
+            )
         if 0 in x.shape:
             raise ModelError(f"The input is empty: shape {tuple(x.shape)}; give at least one pixel.")
-        if x.shape[1] != self.in_channels:
-            raise ModelError(
-                f"The input has {x.shape[1]} channels but this network expects {self.in_channels}."
-            )
+        expected = self.in_channels if in_channels is None else in_channels
+        if x.shape[1] != expected:
+            raise ModelError(f"The input has {x.shape[1]} channels but this network expects {expected}.")
         if not torch.is_floating_point(x):
             raise ModelError(f"Expected floating-point intensities but got {x.dtype}; scale them first.")
+
+
+def _fitting(dims: int) -> str:
+    """The networks for that many spatial axes, as the end of a sentence."""
+    from src_model.models.registry import list_models
+
+    names = list_models(dims=dims)
+    return f"; for {dims}-D images use one of: {', '.join(names)}" if names else ""
 
 
 def check_count(argument: str, value: object) -> None:
     """Refuse anything but a whole number of at least 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ModelError(f"{argument} must be a whole number of at least 1 but got {value!r}.")
+
+
+def check_positive(argument: str, value: object) -> None:
+    """Refuse anything but a finite number above 0."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 < value < math.inf:  # type: ignore[operator]
+        raise ModelError(f"{argument} must be a finite number above 0 but got {value!r}.")
 
 
 def check_no_domain(domain: Any) -> None:

@@ -12,10 +12,12 @@ BATCH_NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.Batc
 INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
-def conv_bn_relu(in_channels: int, out_channels: int, kernel: int = 3, *, dims: int = 2) -> nn.Sequential:
+def conv_bn_relu(
+    in_channels: int, out_channels: int, kernel: int = 3, *, dims: int = 2, groups: int = 1
+) -> nn.Sequential:
     """Convolution with bias and "same" padding, BatchNorm, ReLU; keys ``0``, ``1``, ``2``."""
     return nn.Sequential(
-        CONVOLUTION[dims](in_channels, out_channels, kernel, padding=kernel // 2),
+        CONVOLUTION[dims](in_channels, out_channels, kernel, padding=kernel // 2, groups=groups),
         BATCH_NORM[dims](out_channels),
         nn.ReLU(inplace=True),
     )
@@ -27,7 +29,11 @@ def init_weights(module: nn.Module) -> None:
     Meant for ``network.apply(init_weights)``.
     """
     if isinstance(module, (nn.Conv2d, nn.Conv3d)):
-        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if module.groups == 1:
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        else:  # each channel reaches those of its own group only
+            fan = module.weight[:, 0].numel() / module.groups
+            nn.init.normal_(module.weight, std=(2.0 / fan) ** 0.5)
         _zero(module.bias)
     elif isinstance(module, nn.ConvTranspose2d):
         # One input pixel reaches each output pixel: the fan is the number of input channels.
@@ -43,23 +49,29 @@ def _zero(bias: Tensor | None) -> None:
         nn.init.zeros_(bias)
 
 
-def resize(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Linear interpolation of ``(B, C, [D,] H, W)`` to ``size``, pixel centres half a step in."""
+def resize(x: Tensor, size: Sequence[int], *, align_corners: bool = False) -> Tensor:
+    """Linear interpolation of ``(B, C, [D,] H, W)`` to ``size``.
+
+    Pixel centres lie half a step in; with ``align_corners`` those of the corners stay in place.
+    """
     if tuple(x.shape[2:]) == tuple(size):
         return x
-    return F.interpolate(x, size=list(size), mode=INTERPOLATION[x.ndim - 2], align_corners=False)
+    return F.interpolate(x, size=list(size), mode=INTERPOLATION[x.ndim - 2], align_corners=align_corners)
 
 
-def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+def pad_to_multiple(x: Tensor, multiple: int | Sequence[int]) -> Tensor:
     """Extend ``(B, C, [D,] H, W)`` at the far end of each axis to a multiple of ``multiple``.
+
+    ``multiple`` is one number for all axes or one for each.
 
     The image is mirrored where it is long enough, else its last row or column is repeated. The
     near ends stay in place, so pixel ``i`` of the input is pixel ``i`` of the result.
     """
     spatial = x.ndim - 2
+    multiples = [multiple] * spatial if isinstance(multiple, int) else multiple
     for axis in range(spatial):
         length = x.shape[2 + axis]
-        missing = -length % multiple
+        missing = -length % multiples[axis]
         if not missing:
             continue
         widths = [0] * (2 * spatial)

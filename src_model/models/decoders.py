@@ -27,6 +27,23 @@ class UpBlock(nn.Module):
         return result
 
 
+class LightUpBlock(nn.Module):
+    """The same with a depthwise separable convolution, and nothing between the two."""
+
+    def __init__(self, in_channels: int, skip_channels: int) -> None:
+        super().__init__()
+        half = in_channels // 2
+        joined = skip_channels + half
+        self.up = nn.ConvTranspose2d(in_channels, half, 2, stride=2)
+        self.depthwise = nn.Conv2d(joined, joined, 3, padding=1, groups=joined)
+        self.conv = conv_bn_relu(joined, half, 1)
+
+    def forward(self, below: Tensor, skip: Tensor) -> Tensor:
+        """``(B, C, H, W)`` and ``(B, S, 2H, 2W)`` to ``(B, C/2, 2H, 2W)``."""
+        result: Tensor = self.conv(self.depthwise(torch.cat([skip, self.up(below)], dim=1)))
+        return result
+
+
 class UNetDecoder(nn.Module):
     """A chain of :class:`UpBlock` from the coarsest level to the finest.
 
@@ -35,6 +52,8 @@ class UNetDecoder(nn.Module):
     channels
         Of the levels, from the finest to the coarsest; each level has twice the stride of the
         one before. The result has ``channels[-1] / 2 ** (len(channels) - 1)`` channels.
+    light
+        Whether the blocks are :class:`LightUpBlock`.
 
     Attributes
     ----------
@@ -42,12 +61,12 @@ class UNetDecoder(nn.Module):
         Channels of the result.
     """
 
-    def __init__(self, channels: Sequence[int]) -> None:
+    def __init__(self, channels: Sequence[int], *, light: bool = False) -> None:
         super().__init__()
         width = channels[-1]
         self.ups = nn.ModuleList()
         for skip in reversed(channels[:-1]):
-            self.ups.append(UpBlock(width, skip))
+            self.ups.append(LightUpBlock(width, skip) if light else UpBlock(width, skip))
             width //= 2
         self.out_channels = width
 

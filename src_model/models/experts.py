@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from src_model.errors import ModelError
 from src_model.models.blocks import BATCH_NORM, CONVOLUTION
+from src_model.models.receptive_experts import receptive_expert
 
 
 class Routing(NamedTuple):
@@ -35,19 +36,30 @@ class RouterBank(nn.Module):
     ----------
     channels, routers, experts
         Channels of the features, number of routers (one per skip level), number of experts.
+    bias
+        Whether each router also has a fixed preference for each expert.
+    temperature
+        Divides the logits: above 1 the routers decide softer, below 1 harder.
     """
 
-    def __init__(self, channels: int, routers: int, experts: int) -> None:
+    def __init__(
+        self, channels: int, routers: int, experts: int, *, bias: bool = False, temperature: float = 1.0
+    ) -> None:
         super().__init__()
+        self.temperature = temperature
         self.gates = nn.Parameter(torch.empty(routers, channels, experts))
         for gate in self.gates.data:
             nn.init.xavier_uniform_(gate)
+        self.bias = nn.Parameter(torch.zeros(routers, experts)) if bias else None
 
     def forward(self, features: Tensor) -> Tensor:
         """``(B, C, [D,] H, W)`` to probabilities ``(B, R, E)``, always computed in float32."""
         with torch.autocast(features.device.type, enabled=False):
             pooled = features.mean(dim=tuple(range(2, features.ndim)), dtype=torch.float32)
-            return torch.einsum("bc,rce->bre", pooled, self.gates.float()).softmax(-1)
+            logits = torch.einsum("bc,rce->bre", pooled, self.gates.float())
+            if self.bias is not None:
+                logits = logits + self.bias.float()
+            return (logits / self.temperature).softmax(-1)
 
 
 class Expert(nn.Module):
@@ -69,10 +81,24 @@ class Expert(nn.Module):
 
 
 class ExpertBank(nn.ModuleList):
-    """The experts that all routers share; each runs at most once a sample."""
+    """The experts that all routers share; each runs at most once a sample.
 
-    def __init__(self, width: int, experts: int, *, dims: int = 2) -> None:
-        super().__init__(Expert(width, dims=dims) for _ in range(experts))
+    Parameters
+    ----------
+    width, experts
+        Channels of the maps, number of experts.
+    dims
+        2 or 3 spatial axes.
+    hierarchical
+        False: equal pointwise experts. True: experts that see ever larger surroundings, see
+        :func:`src_model.models.receptive_experts.receptive_expert`.
+    """
+
+    def __init__(self, width: int, experts: int, *, dims: int = 2, hierarchical: bool = False) -> None:
+        super().__init__(
+            receptive_expert(number, width, dims=dims) if hierarchical else Expert(width, dims=dims)
+            for number in range(experts)
+        )
 
     def mix(self, x: Tensor, weights: Tensor) -> list[Tensor]:
         """Weighted sums of the experts' outputs, one per router.
@@ -92,6 +118,8 @@ class ExpertBank(nn.ModuleList):
         list of Tensor
             R mixtures of the shape of ``x``.
         """
+        if torch.compiler.is_compiling():
+            return self._mix_all(x, weights)
         chosen = (weights.detach() > 0).cpu()
         by_router: list[list[bool]] = chosen.any(0).tolist()
         by_sample: list[list[bool]] = chosen.any(1).T.tolist()
@@ -109,6 +137,12 @@ class ExpertBank(nn.ModuleList):
                 if wanted_by[number]:
                     mixtures[router] = _add(mixtures[router], output, share[:, router], x, index)
         return [x.new_zeros(x.shape) if mixture is None else mixture for mixture in mixtures]
+
+    def _mix_all(self, x: Tensor, weights: Tensor) -> list[Tensor]:
+        """The same with every expert on every sample: a graph must not depend on the decision."""
+        outputs = torch.stack([expert(x) for expert in self], dim=1)
+        shares = weights.to(outputs.dtype).reshape(*weights.shape, *[1] * (x.ndim - 1))
+        return [(outputs * shares[:, router]).sum(1) for router in range(weights.shape[1])]
 
 
 def _add(total: Tensor | None, output: Tensor, share: Tensor, like: Tensor, index: Tensor | None) -> Tensor:

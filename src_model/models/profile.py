@@ -32,6 +32,12 @@ class ModelProfile:
     height: int
     width: int
     device: str
+    depth: int | None = None
+    """Slices of the volume; ``None`` for an image."""
+
+
+VOLUME_SIDE = 64
+"""Longest side of the volume that a 3-D network is measured on."""
 
 
 def count_parameters(module: nn.Module, *, trainable_only: bool = False) -> int:
@@ -65,6 +71,9 @@ def profile_model(
 ) -> ModelProfile:
     """Measure ``model`` on one image of ``height`` x ``width``; moves it to ``device``.
 
+    A 3-D network is measured on a volume whose sides are at most :data:`VOLUME_SIDE` and whose
+    depth is its height.
+
     Raises
     ------
     DeviceError
@@ -73,6 +82,8 @@ def profile_model(
     target = resolve_device(device)
     model.to(target)
     mixture = getattr(model, "mixture", None)
+    if model.dims == 3:
+        height, width = min(height, VOLUME_SIDE), min(width, VOLUME_SIDE)
     return ModelProfile(
         name=model.name,
         stage=model.stage,
@@ -83,6 +94,7 @@ def profile_model(
         height=height,
         width=width,
         device=str(target),
+        depth=height if model.dims == 3 else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Weights of the published UTANet code, taken over by its own key names."""
+"""Weights of the published code of the networks, taken over by their own key names."""
 
 from __future__ import annotations
 
@@ -12,29 +12,53 @@ from torch import Tensor, nn
 
 from src_model.errors import CheckpointError
 from src_model.models.base import SegmentationModel
+from src_model.models.published3d import rename_volume_state
 from src_model.models.registry import create_model
-from src_model.models.utanet import UTANet
 
 _IGNORED = re.compile(r"resnet\.(conv1|bn1|fc)\..*")
 _ROUTERS = 4
-_PREFIXES: tuple[tuple[str, str], ...] = (
+_Patterns = tuple[tuple[str, str], ...]
+_SHARED: _Patterns = (
     (r"conv1\.", "encoder.stem."),
     (r"resnet\.(layer\d)\.", r"encoder.\1."),
-    (r"up5\.", "decoder.ups.0."),
-    (r"up4\.", "decoder.ups.1."),
-    (r"up3\.", "decoder.ups.2."),
-    (r"up2\.", "decoder.ups.3."),
     (r"pred\.", "head."),
     (r"fuse\.", "mixture.fuse."),
-    (r"moe\.experts\.(\d+)\.seq\.0\.", r"mixture.experts.\1.expand."),
-    (r"moe\.experts\.(\d+)\.seq\.1\.", r"mixture.experts.\1.mix."),
-    (r"moe\.experts\.(\d+)\.seq\.2\.", r"mixture.experts.\1.norm."),
-    (r"moe\.experts\.(\d+)\.seq\.4\.", r"mixture.experts.\1.reduce."),
     (r"docker1\.", "mixture.dockers.0."),
     (r"docker2\.", "mixture.dockers.1."),
     (r"docker3\.", "mixture.dockers.2."),
     (r"docker4\.", "mixture.dockers.3."),
 )
+_UTANET: _Patterns = (
+    *_SHARED,
+    (r"up5\.", "decoder.ups.0."),
+    (r"up4\.", "decoder.ups.1."),
+    (r"up3\.", "decoder.ups.2."),
+    (r"up2\.", "decoder.ups.3."),
+    (r"moe\.experts\.(\d+)\.seq\.0\.", r"mixture.experts.\1.expand."),
+    (r"moe\.experts\.(\d+)\.seq\.1\.", r"mixture.experts.\1.mix."),
+    (r"moe\.experts\.(\d+)\.seq\.2\.", r"mixture.experts.\1.norm."),
+    (r"moe\.experts\.(\d+)\.seq\.4\.", r"mixture.experts.\1.reduce."),
+)
+_LIGHT: _Patterns = (
+    *_SHARED,
+    *(
+        (rf"up{5 - number}\.{theirs}\.", f"decoder.ups.{number}.{ours}.")
+        for number in range(4)
+        for theirs, ours in (("up", "up"), ("dw", "depthwise"), ("pw", "conv.0"), ("bn", "conv.1"))
+    ),
+    (r"moe\.experts\.3\.conv\.1\.", "mixture.experts.3.expand."),
+    (r"moe\.experts\.(\d+)\.conv\.0\.", r"mixture.experts.\1.look."),
+    (r"moe\.experts\.(\d+)\.conv\.1\.", r"mixture.experts.\1.norm."),
+    (r"moe\.experts\.(\d+)\.conv\.3\.", r"mixture.experts.\1.reduce."),
+    (r"aspp\.aspp1\.", "bottleneck.point."),
+    (r"aspp\.aspp2\.", "bottleneck.dilated.0."),
+    (r"aspp\.aspp3\.", "bottleneck.dilated.1."),
+    (r"aspp\.global_pool\.1\.", "bottleneck.pooled.0."),
+    (r"aspp\.project\.", "bottleneck.project."),
+)
+_PUBLISHED = {"utanet": _UTANET, "light-utanet": _LIGHT}
+"""How the published names of each network translate to ours."""
+_VOLUME_NETWORK = "u2net3d"
 
 
 def load_published_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
@@ -43,7 +67,8 @@ def load_published_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -
     Parameters
     ----------
     model
-        A :class:`UTANet` of the same stage, channels and classes.
+        A ``utanet`` or ``light-utanet`` of the same stage, channels and classes, or a ``u2net3d``
+        of the same mode, adapter, poolings and domains.
     state_dict
         As the published code saved it. Its copies of the encoder (``conv2`` to ``conv5``) and
         the parts of ResNet34 that it never uses are ignored.
@@ -54,8 +79,14 @@ def load_published_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -
         When the network has no published form, or stage, keys or shapes do not fit. The model
         is then unchanged.
     """
-    if not isinstance(model, UTANet):
-        raise CheckpointError(f"There are no published weights for a {type(model).__name__}; use 'utanet'.")
+    if not isinstance(model, SegmentationModel):
+        raise CheckpointError(f"There are no published weights for a {type(model).__name__}; {_known()}.")
+    if model.name == _VOLUME_NETWORK:
+        weights = rename_volume_state(state_dict)
+        _check_fit(weights, model.state_dict())
+        model.load_state_dict(weights)
+        return
+    patterns = _patterns(model.name)
     state = _clean(state_dict)
     stage = _stage(state)
     if stage != model.stage:
@@ -63,7 +94,7 @@ def load_published_weights(model: nn.Module, state_dict: Mapping[str, Tensor]) -
             f"The weights are of stage {stage} but the network is of stage {model.stage}; "
             f"create it with stage={stage}."
         )
-    renamed = _rename(state)
+    renamed = _rename(state, patterns, model.name)
     own = model.state_dict()
     _check_fit(renamed, own)
     for key, tensor in own.items():
@@ -82,18 +113,32 @@ def convert_published(path: str | Path, name: str = "utanet", *, top_k: int = 2)
     CheckpointError
         When the file is missing, damaged, holds anything but tensors, or does not fit ``name``.
     """
-    if name != UTANet.name:
-        raise CheckpointError(f"There are no published weights for '{name}'; use '{UTANet.name}'.")
+    if name == _VOLUME_NETWORK:
+        raise CheckpointError(
+            "The published 3D U2-Net does not store how often each axis is halved; create the network with "
+            f"create_model('{name}', poolings=...) and fill it by load_published_weights."
+        )
+    _patterns(name)
     state = _clean(_read(Path(path)))
     stage = _stage(state)
     stem, last = state.get("conv1.0.weight"), state.get("pred.3.weight")
     if stem is None or last is None or stem.ndim != 4 or last.ndim != 4:
         raise CheckpointError(
-            f"{path} does not hold a published UTANet: 'conv1.0.weight' or 'pred.3.weight' is missing."
+            f"{path} does not hold a published '{name}': 'conv1.0.weight' or 'pred.3.weight' is missing."
         )
     model = create_model(name, in_channels=stem.shape[1], num_classes=last.shape[0], stage=stage, top_k=top_k)
     load_published_weights(model, state)
     return model.eval()
+
+
+def _patterns(name: str) -> _Patterns:
+    if name not in _PUBLISHED:
+        raise CheckpointError(f"There are no published weights for '{name}'; {_known()}.")
+    return _PUBLISHED[name]
+
+
+def _known() -> str:
+    return "there are some for " + ", ".join(f"'{name}'" for name in _PUBLISHED) + f" and '{_VOLUME_NETWORK}'"
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
@@ -131,7 +176,7 @@ def _stage(state: Mapping[str, Tensor]) -> int:
     return 2 if any(key.startswith(("moe.", "fuse.", "docker")) for key in state) else 1
 
 
-def _rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _rename(state: Mapping[str, Tensor], patterns: _Patterns, name: str) -> dict[str, Tensor]:
     renamed: dict[str, Tensor] = {}
     gates: dict[int, Tensor] = {}
     for key, value in state.items():
@@ -140,8 +185,12 @@ def _rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         gate = re.fullmatch(r"moe\.gate(\d)", key)
         if gate:
             gates[int(gate[1])] = value
+        elif key == "moe.gate_conv.1.weight" and value.ndim == 4:  # (experts, channels, 1, 1)
+            renamed["mixture.routers.gates"] = value[:, :, 0, 0].T[None]
+        elif key == "moe.gate_conv.1.bias":
+            renamed["mixture.routers.bias"] = value[None]
         else:
-            renamed[_own_key(key)] = value
+            renamed[_own_key(key, patterns, name)] = value
     if gates:
         wanted = [gates.get(number) for number in range(1, _ROUTERS + 1)]
         found = [gate for gate in wanted if gate is not None]
@@ -153,12 +202,12 @@ def _rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def _own_key(key: str) -> str:
-    for pattern, own in _PREFIXES:
+def _own_key(key: str, patterns: _Patterns, name: str) -> str:
+    for pattern, own in patterns:
         match = re.match(pattern, key)
         if match:
             return match.expand(own) + key[match.end() :]
-    raise CheckpointError(f"The weights hold '{key}', which the published UTANet does not have.")
+    raise CheckpointError(f"The weights hold '{key}', which the published '{name}' does not have.")
 
 
 def _check_fit(renamed: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:

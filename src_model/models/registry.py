@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from src_model.errors import ModelError
 
@@ -12,20 +13,40 @@ if TYPE_CHECKING:
     from src_model.models.base import SegmentationModel
 
 
-def _utanet() -> type[SegmentationModel]:
-    from src_model.models.utanet import UTANet
-
-    return UTANet
+_MODELS = "src_model.models"
 
 
-_ARCHITECTURES: dict[str, Callable[[], type[SegmentationModel]]] = {
-    "utanet": _utanet,
+class _Entry(NamedTuple):
+    """Where the class of a network is, for images of how many axes, and whether it has domains."""
+
+    module: str
+    cls: str
+    dims: int = 2
+    domains: bool = False
+
+
+_ARCHITECTURES: dict[str, _Entry] = {
+    "utanet": _Entry(f"{_MODELS}.utanet", "UTANet"),
+    "light-utanet": _Entry(f"{_MODELS}.light_utanet", "LightUTANet"),
+    "light-utanet-slim": _Entry(f"{_MODELS}.light_utanet", "LightUTANetSlim"),
+    "light-utanet-mobile": _Entry(f"{_MODELS}.light_utanet", "LightUTANetMobile"),
+    "utanet-plusplus": _Entry(f"{_MODELS}.utanet_plusplus", "UTANetPlusPlus"),
+    "utanet-stage1": _Entry(f"{_MODELS}.utanet", "UTANetStage1"),
+    "unet": _Entry(f"{_MODELS}.baselines", "UNet"),
+    "unetpp": _Entry(f"{_MODELS}.baselines", "UNetPlusPlus"),
+    "deeplabv3plus": _Entry(f"{_MODELS}.baselines", "DeepLabV3Plus"),
+    "u2net3d": _Entry(f"{_MODELS}.universal3d", "U2Net3D", dims=3, domains=True),
 }
 
 
-def list_models() -> list[str]:
-    """Names that :func:`create_model` knows; needs no torch."""
-    return list(_ARCHITECTURES)
+def list_models(*, dims: int | None = None) -> list[str]:
+    """Names that :func:`create_model` knows, of all or of 2-D or 3-D networks; needs no torch."""
+    return [name for name, entry in _ARCHITECTURES.items() if dims in (None, entry.dims)]
+
+
+def models_with_domains() -> list[str]:
+    """Names of the networks that can serve several domains (organs); needs no torch."""
+    return [name for name, entry in _ARCHITECTURES.items() if entry.domains]
 
 
 def model_class(name: str) -> type[SegmentationModel]:
@@ -38,7 +59,9 @@ def model_class(name: str) -> type[SegmentationModel]:
     """
     if name not in _ARCHITECTURES:
         raise ModelError(f"There is no network '{name}'; {_suggest(name, _ARCHITECTURES)}.")
-    return _ARCHITECTURES[name]()
+    entry = _ARCHITECTURES[name]
+    network: type[SegmentationModel] = getattr(import_module(entry.module), entry.cls)
+    return network
 
 
 def create_model(
@@ -46,8 +69,10 @@ def create_model(
     *,
     in_channels: int = 3,
     num_classes: int = 1,
-    stage: int = 2,
+    stage: int | None = None,
     top_k: int = 2,
+    encoder_weights: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> SegmentationModel:
     """Make a network with fresh weights, in training mode.
@@ -61,9 +86,14 @@ def create_model(
     num_classes
         Channels of the logits: 1 = foreground against background; more include the background.
     stage
-        1: plain skips; 2: mixture of experts.
+        1: plain skips; 2: mixture of experts. ``None``: 2, or 1 for a network without a mixture.
     top_k
         Experts per router and sample.
+    encoder_weights
+        ``"imagenet"``: start the encoder from torchvision's weights, fetched once into the user's
+        cache (see :mod:`src_model.models.pretrained`). ``None``: fresh weights, no network access.
+    progress
+        Called with the bytes fetched so far and in total while they are fetched.
     **options
         Of that network; an unknown one is refused.
 
@@ -71,6 +101,10 @@ def create_model(
     ------
     ModelError
         When the name or an option is unknown or a value is out of its bounds.
+    DownloadError
+        When the encoder's weights cannot be fetched.
+    CheckpointError
+        When the encoder's weights do not fit its width.
     """
     network = model_class(name)
     known = network.default_options()
@@ -78,7 +112,13 @@ def create_model(
         if option not in known:
             raise ModelError(f"The network '{name}' has no option '{option}'; {_suggest(option, known)}.")
     build: Callable[..., SegmentationModel] = network
-    return build(in_channels=in_channels, num_classes=num_classes, stage=stage, top_k=top_k, **options)
+    stage = network.default_stage() if stage is None else stage
+    model = build(in_channels=in_channels, num_classes=num_classes, stage=stage, top_k=top_k, **options)
+    if encoder_weights is not None:
+        from src_model.models.pretrained import load_encoder_weights
+
+        load_encoder_weights(model, encoder_weights, progress=progress)
+    return model
 
 
 def _suggest(word: str, known: Iterable[str]) -> str:

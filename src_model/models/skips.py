@@ -5,6 +5,7 @@ Source: the task-adaptive mixture of skip connections (TA-MoSC) of UTANet (AAAI 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,8 @@ from src_model.models.experts import (
     weigh,
 )
 
+_LIGHT_FUSE_GROUPS = 8
+
 
 class Segmentation(NamedTuple):
     """What a network returns."""
@@ -42,8 +45,9 @@ class MixtureOfSkips(nn.Module):
     """Fuse the levels, let one router per level mix shared experts, and hand each level its mix.
 
     All levels are resized to one grid, joined and reduced to ``width`` channels. Each router
-    weighs the experts' outputs on this fused map; a *docker* (1x1 convolution, BatchNorm, ReLU)
-    turns the mix into the level's channels and it is resized to the level's grid.
+    (one per level, or a single one in the light form) weighs the experts' outputs on this fused
+    map; a *docker* (1x1 convolution, BatchNorm, ReLU) turns the mix into the level's channels and
+    it is resized to the level's grid.
 
     Parameters
     ----------
@@ -63,6 +67,13 @@ class MixtureOfSkips(nn.Module):
         Whether, in training, an expert that no sample of the batch chose gets one random sample.
     double_softmax
         See :func:`src_model.models.experts.weigh`.
+    hierarchical_experts
+        See :class:`src_model.models.experts.ExpertBank`.
+    router_temperature
+        Divides the routers' logits.
+    light
+        The form of the published light network: one router (with a bias) for all levels, grouped
+        convolutions to fuse and to dock, and corners kept in place when maps are resized.
 
     Raises
     ------
@@ -83,6 +94,9 @@ class MixtureOfSkips(nn.Module):
         ev_loss: bool = True,
         train_unused: bool = True,
         double_softmax: bool = True,
+        hierarchical_experts: bool = False,
+        router_temperature: float = 1.0,
+        light: bool = False,
     ) -> None:
         super().__init__()
         _check(channels, strides, dims, width, num_experts, reference_level)
@@ -91,10 +105,17 @@ class MixtureOfSkips(nn.Module):
         self.reference_level = reference_level
         self.top_k = check_top_k(top_k, num_experts)
         self.ev_loss, self.train_unused, self.double_softmax = ev_loss, train_unused, double_softmax
-        self.fuse = conv_bn_relu(sum(channels), width, 1, dims=dims)
-        self.routers = RouterBank(width, len(channels), num_experts)
-        self.experts = ExpertBank(width, num_experts, dims=dims)
-        self.dockers = nn.ModuleList(conv_bn_relu(width, c, 1, dims=dims) for c in channels)
+        self.light = light
+        self.num_routers = 1 if light else len(channels)
+        fuse_groups = math.gcd(_LIGHT_FUSE_GROUPS, sum(channels), width) if light else 1
+        self.fuse = conv_bn_relu(sum(channels), width, 1, dims=dims, groups=fuse_groups)
+        self.routers = RouterBank(
+            width, self.num_routers, num_experts, bias=light, temperature=router_temperature
+        )
+        self.experts = ExpertBank(width, num_experts, dims=dims, hierarchical=hierarchical_experts)
+        self.dockers = nn.ModuleList(
+            conv_bn_relu(width, c, 1, dims=dims, groups=math.gcd(width, c) if light else 1) for c in channels
+        )
 
     def forward(
         self,
@@ -132,8 +153,10 @@ class MixtureOfSkips(nn.Module):
         fused = self.fused(features)
         decision = self._decide(fused, self.top_k if top_k is None else top_k, routing)
         mixtures = self.experts.mix(fused, decision.weights)
+        if self.num_routers == 1:
+            mixtures = mixtures * len(self.channels)
         skips = [
-            resize(docker(mixture), feature.shape[2:])
+            resize(docker(mixture), feature.shape[2:], align_corners=self.light)
             for docker, mixture, feature in zip(self.dockers, mixtures, features, strict=True)
         ]
         loss = (
@@ -146,7 +169,8 @@ class MixtureOfSkips(nn.Module):
         if len(features) != len(self.channels):
             raise ModelError(f"Expected features of {len(self.channels)} levels but got {len(features)}.")
         grid = features[self.reference_level].shape[2:]
-        joined: Tensor = self.fuse(torch.cat([resize(feature, grid) for feature in features], dim=1))
+        resized = [resize(feature, grid, align_corners=self.light) for feature in features]
+        joined: Tensor = self.fuse(torch.cat(resized, dim=1))
         return joined
 
     def expert_maps(self, features: Sequence[Tensor]) -> Tensor:
@@ -155,7 +179,7 @@ class MixtureOfSkips(nn.Module):
         return torch.stack([expert(fused) for expert in self.experts], dim=1)
 
     def _decide(self, fused: Tensor, top_k: int, routing: Routing | Tensor | None) -> Routing:
-        shape = (len(fused), len(self.channels), self.num_experts)
+        shape = (len(fused), self.num_routers, self.num_experts)
         if isinstance(routing, Routing):
             return Routing(*(_fit(part, shape, fused.device) for part in routing))
         probabilities = self.routers(fused) if routing is None else _fit(routing, shape, fused.device)

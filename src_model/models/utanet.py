@@ -1,26 +1,28 @@
 """UTANet: a U-Net on ResNet34 whose skips are mixed by shared experts, equal to the published one.
 
-Source: UTANet (AAAI 2025). Stage 1 has plain skips; stage 2 sends the four finest levels through
-:class:`src_model.models.skips.MixtureOfSkips`.
+Source: UTANet (AAAI 2025). Stage 1 has plain skips; stage 2 sends all levels but the coarsest
+through :class:`src_model.models.skips.MixtureOfSkips`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from src_model.errors import ModelError
+from src_model.models.aspp import ASPP
+from src_model.models.backbones import ENCODER_NAMES, make_encoder
 from src_model.models.base import SegmentationModel, check_no_domain
 from src_model.models.blocks import conv_bn_relu, crop_to, init_weights, pad_to_multiple
 from src_model.models.decoders import UNetDecoder
-from src_model.models.encoders import ResNet34Encoder
 from src_model.models.experts import Routing, check_top_k
+from src_model.models.options import MixtureOptions, NetworkOptions
 from src_model.models.skips import MixtureOfSkips, Segmentation
 
 
 class UTANet(SegmentationModel):
-    """The network of the paper.
+    """The network of the paper, and by its options every network built like it.
 
     Parameters
     ----------
@@ -30,12 +32,13 @@ class UTANet(SegmentationModel):
         1: plain skips; 2: mixture of experts.
     top_k
         Experts per router and sample; a property that may be set later.
-    base_channels
-        Channels of the first level, 64 as published; smaller for a smaller network.
-    mixture_width, num_experts
-        Channels of the experts' maps and number of experts, 64 and 4 as published.
-    ev_loss, train_unused, double_softmax
-        See :class:`src_model.models.skips.MixtureOfSkips`.
+    **options
+        See :class:`src_model.models.options.MixtureOptions`.
+
+    Attributes
+    ----------
+    defaults : NetworkOptions
+        The options that are not given.
 
     Raises
     ------
@@ -45,63 +48,59 @@ class UTANet(SegmentationModel):
 
     name = "utanet"
     dims = 2
-    required_multiple = 16
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {"encoder": ENCODER_NAMES}
+    defaults: ClassVar[NetworkOptions] = MixtureOptions()
 
     def __init__(
-        self,
-        in_channels: int = 3,
-        num_classes: int = 1,
-        stage: int = 2,
-        top_k: int = 2,
-        *,
-        base_channels: int = 64,
-        mixture_width: int = 64,
-        num_experts: int = 4,
-        ev_loss: bool = True,
-        train_unused: bool = True,
-        double_softmax: bool = True,
+        self, in_channels: int = 3, num_classes: int = 1, stage: int = 2, top_k: int = 2, **options: Any
     ) -> None:
-        options = {
-            "base_channels": base_channels,
-            "mixture_width": mixture_width,
-            "num_experts": num_experts,
-            "ev_loss": ev_loss,
-            "train_unused": train_unused,
-            "double_softmax": double_softmax,
-        }
-        super().__init__(in_channels, num_classes, stage, options)
-        if base_channels % 2:
-            raise ModelError(f"base_channels must be an even number but got {base_channels}.")
-        self.num_experts = num_experts
-        self._top_k = check_top_k(top_k, num_experts)
-        self.encoder = ResNet34Encoder(in_channels, base_channels)
-        self.decoder = UNetDecoder(self.encoder.channels)
-        width = self.decoder.out_channels
+        chosen = self.defaults.merged(options)
+        super().__init__(in_channels, num_classes, stage, chosen)
+        self.num_experts = chosen["num_experts"] if self.has_mixture else 0
+        self._top_k = check_top_k(top_k, self.num_experts) if self.num_experts else top_k
+        self.encoder = make_encoder(chosen["encoder"], in_channels, chosen["base_channels"])
+        self.required_multiple = self.encoder.strides[-1]
+        deepest = self.encoder.channels[-1]
+        self.bottleneck = ASPP(deepest, deepest) if chosen["light_aspp"] else nn.Identity()
+        width = self._make_decoder()
         self.head = nn.Sequential(
             *conv_bn_relu(width, max(width // 2, 1), 1), nn.Conv2d(max(width // 2, 1), num_classes, 1)
         )
         self.mixture: MixtureOfSkips | None = None
         if stage == 2:
             self.mixture = MixtureOfSkips(
-                self.encoder.channels[:4],
-                self.encoder.strides[:4],
-                width=mixture_width,
-                num_experts=num_experts,
+                self.encoder.channels[:-1],
+                self.encoder.strides[:-1],
+                width=chosen["mixture_width"],
+                num_experts=self.num_experts,
                 top_k=top_k,
-                ev_loss=ev_loss,
-                train_unused=train_unused,
-                double_softmax=double_softmax,
+                ev_loss=chosen["ev_loss"],
+                train_unused=chosen["train_unused"],
+                double_softmax=chosen["double_softmax"],
+                hierarchical_experts=chosen["hierarchical_experts"],
+                router_temperature=chosen["router_temperature"],
+                light=chosen["light_mixture"],
             )
         self.apply(init_weights)
 
+    @classmethod
+    def default_options(cls) -> dict[str, Any]:
+        """Options beside the common arguments, with their default values."""
+        return cls.defaults.merged({})
+
+    def _make_decoder(self) -> int:
+        """Make ``self.decoder``; returns the channels that it gives to the head."""
+        self.decoder: nn.Module = UNetDecoder(self.encoder.channels, light=self.options["light_decoder"])
+        return int(self.decoder.out_channels)
+
     @property
     def top_k(self) -> int:
-        """Experts per router and sample; in stage 1 remembered but without effect."""
+        """Experts per router and sample; without a mixture remembered but without effect."""
         return self._top_k
 
     @top_k.setter
     def top_k(self, value: int) -> None:
-        self._top_k = check_top_k(value, self.num_experts)
+        self._top_k = check_top_k(value, self.num_experts) if self.num_experts else value
 
     def forward(
         self,
@@ -117,7 +116,7 @@ class UTANet(SegmentationModel):
         ----------
         x
             ``(B, in_channels, H, W)``, floating point, any size; mirrored inside to a multiple
-            of 16.
+            of ``required_multiple``.
         top_k
             For this call only. Without effect in stage 1.
         routing
@@ -137,18 +136,27 @@ class UTANet(SegmentationModel):
         """
         check_no_domain(domain)
         self.check_input(x)
-        chosen = self._top_k if top_k is None else check_top_k(top_k, self.num_experts)
+        chosen = self._top_k
+        if top_k is not None and self.num_experts:
+            chosen = check_top_k(top_k, self.num_experts)
         features = self.encoder(pad_to_multiple(x, self.required_multiple))
+        deepest = self.bottleneck(features[-1])
         decision: Routing | None = None
         if self.mixture is None:
             if routing is not None:
                 raise ModelError("A network of stage 1 has no routers; leave routing out or use stage=2.")
-            balance = x.new_zeros(()).float()
+            skips, balance = features[:-1], x.new_zeros(()).float()
         else:
-            skips, balance, decision = self.mixture(features[:4], top_k=chosen, routing=routing)
-            features = [*skips, features[4]]
-        logits = self.head(self.decoder(features))
-        return Segmentation(crop_to(logits, x.shape[2:]), balance, (), decision)
+            skips, balance, decision = self.mixture(features[:-1], top_k=chosen, routing=routing)
+        logits, auxiliary = self._decode([*skips, deepest])
+        size = x.shape[2:]
+        return Segmentation(
+            crop_to(logits, size), balance, tuple(crop_to(side, size) for side in auxiliary), decision
+        )
+
+    def _decode(self, features: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Logits and auxiliary logits of the padded size."""
+        return self.head(self.decoder(features)), []
 
     def expert_maps(self, x: Tensor) -> Tensor:
         """Output of every expert for every image, chosen or not.
@@ -172,7 +180,20 @@ class UTANet(SegmentationModel):
         if self.mixture is None:
             raise ModelError("A network of stage 1 has no experts; use a checkpoint of stage 2.")
         self.check_input(x)
-        maps = self.mixture.expert_maps(self.encoder(pad_to_multiple(x, self.required_multiple))[:4])
+        maps = self.mixture.expert_maps(self.encoder(pad_to_multiple(x, self.required_multiple))[:-1])
         stride = self.mixture.strides[self.mixture.reference_level]
         height, width = (-(-length // stride) for length in x.shape[2:])
         return maps[..., :height, :width]
+
+
+class UTANetStage1(UTANet):
+    """UTANet with plain skips and no second stage: the baseline of the paper's tables."""
+
+    name = "utanet-stage1"
+    has_mixture = False
+    defaults = NetworkOptions()
+
+    def __init__(
+        self, in_channels: int = 3, num_classes: int = 1, stage: int = 1, top_k: int = 2, **options: Any
+    ) -> None:
+        super().__init__(in_channels, num_classes, stage, top_k, **options)

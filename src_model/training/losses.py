@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from monai.losses import DiceLoss
 from torch import Tensor
@@ -36,11 +35,16 @@ class Objective:
         cross-entropy over all classes and Dice of the softmax, mean over the foreground classes.
     balance_weight
         Weight of the balance loss, 0.01 in the UTANet paper.
+    auxiliary_weights
+        Weights of the side outputs of a network with deep supervision, beside 1 for the main one.
     """
 
-    def __init__(self, num_classes: int, balance_weight: float) -> None:
+    def __init__(
+        self, num_classes: int, balance_weight: float, auxiliary_weights: tuple[float, ...] = ()
+    ) -> None:
         self.num_classes = num_classes
         self.balance_weight = balance_weight
+        self.auxiliary_weights = auxiliary_weights
         several = num_classes > 1
         self._dice = DiceLoss(
             sigmoid=not several, softmax=several, to_onehot_y=several, include_background=not several
@@ -48,8 +52,10 @@ class Objective:
 
     def __call__(self, output: Segmentation, masks: Tensor) -> Losses:
         """Compare ``output`` with ``masks`` (int64 ``(B, H, W)``, 0 = background)."""
-        parts = [self.segmentation(logits, masks) for logits in (output.logits, *output.auxiliary)]
-        segmentation = torch.stack(parts).mean()
+        segmentation = self.segmentation(output.logits, masks)
+        if output.auxiliary:
+            for weight, logits in zip(self.auxiliary_weights, output.auxiliary, strict=True):
+                segmentation = segmentation + weight * self.segmentation(logits, masks)
         balance = output.balance_loss.float()
         if output.routing is None:
             return Losses(segmentation, segmentation, balance)

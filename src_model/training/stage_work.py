@@ -68,7 +68,9 @@ class StageWork:
         if self.model.dims == 2:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = make_optimiser(self.model, stage.settings)
-        self.objective = Objective(config.model.num_classes, config.balance_weight)
+        self.objective = Objective(
+            config.model.num_classes, config.balance_weight, self.model.auxiliary_weights
+        )
         self.stepper = Stepper(
             self.model,
             self.optimiser,

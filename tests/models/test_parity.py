@@ -1,4 +1,4 @@
-"""The published network's weights give the published network's outputs."""
+"""The published networks' weights give the published networks' outputs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from src_model.models.profile import count_parameters
 from src_model.models.published import load_published_weights
 from src_model.models.registry import create_model
+from src_model.models.skips import Segmentation
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
-FIGURES = json.loads((FIXTURES / "utanet_published.json").read_text(encoding="utf-8"))
+FIGURES = {
+    network: json.loads((FIXTURES / f"{file}.json").read_text(encoding="utf-8"))
+    for network, file in (("utanet", "utanet_published"), ("light-utanet", "light_published"))
+}
+UTANET_CASES, LIGHT_CASES = (FIGURES[network]["cases"] for network in ("utanet", "light-utanet"))
 
 
 @functools.cache
@@ -37,10 +43,12 @@ def drawn_weight(key: str, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(values.astype(np.float32))
 
 
-def published_state(stage: int = 2, in_channels: int = 3, num_classes: int = 1) -> dict[str, Tensor]:
+def published_state(
+    network: str, stage: int = 2, in_channels: int = 3, num_classes: int = 1
+) -> dict[str, Tensor]:
     """A state dict as the published code saves it, its second copy of the encoder included."""
     state: dict[str, Tensor] = {}
-    for key, listed in FIGURES["shapes"].items():
+    for key, listed in FIGURES[network]["shapes"].items():
         shape = list(listed)
         if stage == 1 and key.startswith(("fuse.", "moe.", "docker")):
             continue
@@ -56,24 +64,54 @@ def published_state(stage: int = 2, in_channels: int = 3, num_classes: int = 1) 
     return state
 
 
-@pytest.mark.parametrize("case", FIGURES["cases"], ids=lambda case: case["name"])
+def output_and_expectation(
+    network: str, case: dict[str, Any], fixture: str
+) -> tuple[Segmentation, np.ndarray, np.ndarray]:
+    """The result for a case, its logits where the figures are, and the figures."""
+    arguments = {key: case[key] for key in ("stage", "in_channels", "num_classes")}
+    model = create_model(network, top_k=case["top_k"], **arguments).eval()
+    load_published_weights(model, published_state(network, **arguments))
+    image = np.random.default_rng(case["input_seed"]).standard_normal(case["input_shape"]).astype("float32")
+    with torch.inference_mode():
+        result = model(torch.from_numpy(image))
+    step = case["output_stride"]
+    expected = np.load(FIXTURES / f"{fixture}.npz")[case["name"]]
+    return result, result.logits[..., ::step, ::step].numpy(), expected
+
+
+def report(case: dict[str, Any], output: np.ndarray, expected: np.ndarray) -> float:
+    """Print and return the largest difference."""
+    difference = float(np.abs(output - expected).max())
+    print(f"\n{case['name']}: largest difference {difference:.2e}")
+    return difference
+
+
+@pytest.mark.parametrize("case", UTANET_CASES, ids=lambda case: case["name"])
 def test_the_output_equals_the_published_one(
     case: dict[str, Any], record_property: pytest.RecordProperty
 ) -> None:
-    arguments = {key: case[key] for key in ("stage", "in_channels", "num_classes")}
-    model = create_model("utanet", top_k=case["top_k"], **arguments).eval()
-    load_published_weights(model, published_state(**arguments))
-    image = np.random.default_rng(case["input_seed"]).standard_normal(case["input_shape"]).astype("float32")
-    expected = np.load(FIXTURES / "utanet_published.npz")[case["name"]]
-
-    with torch.inference_mode():
-        result = model(torch.from_numpy(image))
+    result, logits, expected = output_and_expectation("utanet", case, "utanet_published")
 
     one_class = case["num_classes"] == 1
-    output = (result.logits.sigmoid() if one_class else result.logits).numpy()
-    step = case["output_stride"]
-    difference = float(np.abs(output[..., ::step, ::step] - expected).max())
+    output = 1 / (1 + np.exp(-logits)) if one_class else logits
+    difference = report(case, output, expected)
     record_property("largest_difference", difference)
-    print(f"\n{case['name']}: largest difference {difference:.2e}")
     assert difference <= (1e-5 if one_class else 1e-3)
     assert float(result.balance_loss) == pytest.approx(case["balance_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("case", LIGHT_CASES, ids=lambda case: case["name"])
+def test_the_light_output_equals_the_published_one(
+    case: dict[str, Any], record_property: pytest.RecordProperty
+) -> None:
+    result, logits, expected = output_and_expectation("light-utanet", case, "light_published")
+
+    difference = report(case, logits, expected)
+    record_property("largest_difference", difference)
+    assert difference <= 1e-3
+    assert float(result.balance_loss) == pytest.approx(case["balance_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("case", [LIGHT_CASES[0], LIGHT_CASES[1]], ids=lambda case: f"stage{case['stage']}")
+def test_the_light_network_has_the_published_parameters_in_use(case: dict[str, Any]) -> None:
+    assert count_parameters(create_model("light-utanet", stage=case["stage"])) == case["parameters"]

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from src_model.errors import CheckpointError
+from src_model.models.base import SegmentationModel
 from src_model.models.published import convert_published, load_published_weights
+from src_model.models.registry import create_model
 from src_model.models.utanet import UTANet
 
 _OWN_TO_PUBLISHED = {
@@ -162,5 +164,71 @@ def test_a_missing_file_and_other_content_are_refused(tmp_path: Path) -> None:
         convert_published(tmp_path / "absent.pth", "utanet")
     with pytest.raises(CheckpointError, match="holds a Tensor"):
         convert_published(tmp_path / "tensor.pth", "utanet")
-    with pytest.raises(CheckpointError, match="does not hold a published UTANet"):
+    with pytest.raises(CheckpointError, match="does not hold a published 'utanet'"):
         convert_published(tmp_path / "other.pth", "utanet")
+
+
+def light_names(model: SegmentationModel) -> dict[str, Tensor]:
+    """The light model's weights under the published names."""
+    parts = {
+        "encoder.stem.": "conv1.",
+        "encoder.layer": "resnet.layer",
+        "bottleneck.point.": "aspp.aspp1.",
+        "bottleneck.dilated.0.": "aspp.aspp2.",
+        "bottleneck.dilated.1.": "aspp.aspp3.",
+        "bottleneck.pooled.0.": "aspp.global_pool.1.",
+        "bottleneck.project.": "aspp.project.",
+        **{f"decoder.ups.{number}.": f"up{5 - number}." for number in range(4)},
+        "head.": "pred.",
+        "mixture.fuse.": "fuse.",
+        "mixture.experts.3.expand.": "moe.experts.3.conv.1.",
+        "mixture.experts.": "moe.experts.",
+        **{f"mixture.dockers.{number}.": f"docker{number + 1}." for number in range(4)},
+    }
+    inner = {".look.": ".conv.0.", ".reduce.": ".conv.3.", ".depthwise.": ".dw."}
+    state: dict[str, Tensor] = {}
+    for own, tensor in model.state_dict().items():
+        if own.startswith("mixture.routers."):
+            continue
+        start = next(start for start in parts if own.startswith(start))
+        key = own.removeprefix(start)
+        if start.startswith("decoder.ups."):
+            key = key.replace("conv.0.", "pw.").replace("conv.1.", "bn.")
+        if start == "mixture.experts.":
+            key = key.replace(".norm.", ".conv.1.")
+        key = parts[start] + key
+        for ours, theirs in inner.items():
+            key = key.replace(ours, theirs)
+        state[key] = tensor.clone()
+    if model.stage == 2:
+        state["moe.gate_conv.1.weight"] = model.state_dict()["mixture.routers.gates"][0].T[:, :, None, None]
+        state["moe.gate_conv.1.bias"] = model.state_dict()["mixture.routers.bias"][0]
+    return state
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_published_light_file_becomes_a_light_network(tmp_path: Path, stage: int) -> None:
+    source = create_model("light-utanet", in_channels=1, num_classes=2, stage=stage).eval()
+    torch.save(light_names(source), tmp_path / "light.pth")
+
+    model = convert_published(tmp_path / "light.pth", "light-utanet")
+
+    own, theirs = source.state_dict(), model.state_dict()
+    assert (model.name, model.in_channels, model.num_classes, model.stage) == ("light-utanet", 1, 2, stage)
+    assert all(torch.equal(own[key], theirs[key]) for key in own)
+
+
+def test_weights_of_one_published_network_do_not_fit_the_other(model: UTANet) -> None:
+    light = create_model("light-utanet", base_channels=4, mixture_width=8)
+
+    with pytest.raises(CheckpointError, match="which the published 'utanet' does not have"):
+        load_published_weights(model, light_names(light))
+    with pytest.raises(CheckpointError, match="which the published 'light-utanet' does not have"):
+        load_published_weights(light, published_names(model))
+
+
+def test_networks_that_were_never_published_are_refused() -> None:
+    with pytest.raises(
+        CheckpointError, match="for 'unet'; there are some for 'utanet', 'light-utanet' and 'u2net3d'"
+    ):
+        load_published_weights(create_model("unet", base_channels=4), {})

@@ -28,7 +28,7 @@ def test_a_name_like_none_lists_the_known_ones() -> None:
 
 def test_an_unknown_option_names_the_known_ones() -> None:
     with pytest.raises(
-        ModelError, match=r"no option 'num_expert'; did you mean 'num_experts'\? Known: base_ch"
+        ModelError, match=r"no option 'num_expert'; did you mean 'num_experts'\? Known: encoder, base_ch"
     ):
         create_model("utanet", num_expert=3)
 

@@ -71,3 +71,15 @@ def test_half_precision_logits_are_compared_in_full_precision() -> None:
 
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, Objective(1, 0.0).segmentation(logits.float(), masks))
+
+
+def test_side_outputs_count_by_their_weights_beside_the_main_one() -> None:
+    logits, side = torch.randn(2, 1, 8, 8), torch.randn(2, 1, 8, 8)
+    masks = torch.randint(0, 2, (2, 8, 8))
+    plain = Objective(1, 0.0)
+    output = _output(logits)._replace(auxiliary=(side, side))
+
+    loss = Objective(1, 0.0, (0.5, 0.3))(output, masks).segmentation
+
+    expected = plain.segmentation(logits, masks) + 0.8 * plain.segmentation(side, masks)
+    torch.testing.assert_close(loss, expected)

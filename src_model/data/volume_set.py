@@ -1,0 +1,169 @@
+"""Volumes of one domain for training: validated once, then patches as a pure function of their number."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src_model.config import Normalisation
+from src_model.data.decathlon import VolumeCase
+from src_model.data.volume_augment import VolumeAugment, draw_patch
+from src_model.data.volume_intensity import measure_volumes, standardise_volume, volume_to_unit
+from src_model.data.volumes import read_mask_volume, read_volume, same_grid
+from src_model.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, eq=False)
+class VolumeSample:
+    """One patch, ready for the network."""
+
+    image: NDArray[np.float32]
+    """``(C, D, H, W)``, standardised."""
+    mask: NDArray[np.int64]
+    """``(D, H, W)`` class numbers."""
+    case_id: str
+    """Which volume it is from."""
+
+
+class VolumeSet:
+    """Patches of the volumes of one domain.
+
+    Parameters
+    ----------
+    cases
+        Volumes with masks; read at once and kept in memory.
+    patch_size
+        Voxels (D, H, W) of a patch.
+    num_classes
+        1: every class above 0 is foreground; more: the masks may hold 0 to ``num_classes - 1``.
+    in_channels
+        Channels that every volume must have.
+    seed
+        Start of every random choice.
+    normalisation
+        To standardise with; ``None`` = measured on these volumes.
+    patches_per_volume
+        How many patches of each volume one epoch draws.
+    foreground_share
+        Share of the patches that are centred on foreground.
+    augment
+        How likely each change of a patch is.
+
+    Attributes
+    ----------
+    normalisation : Normalisation
+        In use.
+    length_per_epoch : int
+        Patches in one epoch.
+
+    Raises
+    ------
+    ConfigError
+        When a setting is out of its bounds.
+    DataError
+        When a file cannot be used; names it.
+    """
+
+    def __init__(
+        self,
+        cases: Iterable[VolumeCase],
+        *,
+        patch_size: tuple[int, int, int],
+        num_classes: int,
+        in_channels: int = 1,
+        seed: int = 0,
+        normalisation: Normalisation | None = None,
+        patches_per_volume: int = 1,
+        foreground_share: float = 0.5,
+        augment: VolumeAugment | None = None,
+    ) -> None:
+        self.cases = tuple(cases)
+        _check_settings(self.cases, patch_size, patches_per_volume, foreground_share)
+        self.patch_size, self.seed = patch_size, seed
+        self.patches_per_volume, self.foreground_share = patches_per_volume, foreground_share
+        self.augment = VolumeAugment() if augment is None else augment
+        pairs = [_load(case, in_channels, num_classes) for case in self.cases]
+        self.normalisation = normalisation or measure_volumes(unit for unit, _ in pairs)
+        self._volumes = [(standardise_volume(unit, self.normalisation), mask) for unit, mask in pairs]
+
+    @property
+    def length_per_epoch(self) -> int:
+        """Patches in one epoch."""
+        return len(self.cases) * self.patches_per_volume
+
+    def order(self, stage: str | int, epoch: int) -> list[int]:
+        """Indices of one epoch in the order of training: a permutation."""
+        rng = np.random.default_rng([self.seed, _number(stage), epoch])
+        return [int(index) for index in rng.permutation(self.length_per_epoch)]
+
+    def sample(self, stage: str | int, epoch: int, index: int) -> VolumeSample:
+        """One patch; the same arguments give the same patch in every process.
+
+        Parameters
+        ----------
+        stage, epoch
+            Of the training.
+        index
+            From 0 to ``length_per_epoch - 1``; ``index % len(cases)`` is the volume.
+
+        Raises
+        ------
+        IndexError
+            When there is no such index.
+        """
+        if not 0 <= index < self.length_per_epoch:
+            raise IndexError(f"Expected an index below {self.length_per_epoch} but got {index}.")
+        place = index % len(self.cases)
+        image, mask = self._volumes[place]
+        seed = int(np.random.default_rng([self.seed, _number(stage), epoch, index]).integers(2**32))
+        patch, labels = draw_patch(
+            image, mask, self.patch_size, self.augment, foreground_share=self.foreground_share, seed=seed
+        )
+        return VolumeSample(patch, labels, self.cases[place].id)
+
+    def whole(self, place: int) -> VolumeSample:
+        """The whole volume of the case at ``place``, unchanged but standardised."""
+        image, mask = self._volumes[place]
+        return VolumeSample(image, mask.astype(np.int64), self.cases[place].id)
+
+
+def _check_settings(
+    cases: tuple[VolumeCase, ...], patch_size: Any, patches_per_volume: int, foreground_share: float
+) -> None:
+    if not cases:
+        raise DataError("There is no volume to train on; give at least one case.")
+    if len(patch_size) != 3 or min(patch_size) < 1:
+        raise ConfigError(f"patch_size must be three sizes (D, H, W) of at least 1 but got {patch_size}.")
+    if patches_per_volume < 1:
+        raise ConfigError(f"patches_per_volume must be at least 1 but got {patches_per_volume}.")
+    if not 0 <= foreground_share <= 1:
+        raise ConfigError(f"foreground_share must be from 0 to 1 but got {foreground_share}.")
+
+
+def _load(
+    case: VolumeCase, in_channels: int, num_classes: int
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Image stretched to 0..1 and mask of one case, after all checks."""
+    image, mask = read_volume(case.image), read_mask_volume(case.mask)
+    if image.shape != mask.shape:
+        raise DataError(f"{case.image} has {image.shape} voxels but its mask {case.mask} has {mask.shape}.")
+    if not same_grid(image, mask):
+        raise DataError(f"The mask {case.mask} lies elsewhere than {case.image}: their affines differ.")
+    if len(image.values) != in_channels:
+        raise DataError(f"{case.image} has {len(image.values)} channels; expected {in_channels}.")
+    labels = mask.values[0]
+    if num_classes == 1:
+        labels = labels > 0
+    elif int(labels.min()) < 0 or int(labels.max()) >= num_classes:
+        outside = int(labels.max()) if int(labels.max()) >= num_classes else int(labels.min())
+        raise DataError(f"The mask {case.mask} holds class {outside}; expected 0 to {num_classes - 1}.")
+    return volume_to_unit(image.values), labels.astype(np.uint8)
+
+
+def _number(stage: str | int) -> int:
+    return zlib.crc32(str(stage).encode())

@@ -1,0 +1,65 @@
+"""Experts that differ in how much of the surroundings they see, from a detail to the whole image.
+
+Source: the hierarchical experts of the Lightweight Hierarchical UTANet.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from src_model.models.blocks import BATCH_NORM, CONVOLUTION
+
+DILATIONS = (1, 2, 4)
+"""Of the small, the medium and the large expert."""
+
+
+def receptive_expert(number: int, width: int, *, dims: int = 2) -> nn.Module:
+    """The expert of that number: small, medium, large, global, and from 4 on the same again."""
+    kind = number % (len(DILATIONS) + 1)
+    if kind == len(DILATIONS):
+        return GlobalExpert(width, dims=dims)
+    return LocalExpert(width, DILATIONS[kind], dims=dims)
+
+
+class LocalExpert(nn.Module):
+    """Depthwise 3x3 convolution to ``2 * width`` channels, BatchNorm, ReLU, and 1x1 back.
+
+    Parameters
+    ----------
+    width
+        Channels in and out.
+    dilation
+        Step between the taps: the kernel spans ``2 * dilation + 1`` pixels.
+    dims
+        2 or 3 spatial axes.
+    """
+
+    def __init__(self, width: int, dilation: int, *, dims: int = 2) -> None:
+        super().__init__()
+        conv = CONVOLUTION[dims]
+        self.look = conv(width, 2 * width, 3, padding=dilation, dilation=dilation, groups=width)
+        self.norm = BATCH_NORM[dims](2 * width)
+        self.relu = nn.ReLU(inplace=True)
+        self.reduce = conv(2 * width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, width, [D,] H, W)`` to the same shape."""
+        result: Tensor = self.reduce(self.relu(self.norm(self.look(x))))
+        return result
+
+
+class GlobalExpert(nn.Module):
+    """Scale each channel by a sigmoid of what the whole image holds (squeeze and excitation)."""
+
+    def __init__(self, width: int, *, dims: int = 2) -> None:
+        super().__init__()
+        conv = CONVOLUTION[dims]
+        self.expand = conv(width, 2 * width, 1)
+        self.relu = nn.ReLU(inplace=True)
+        self.reduce = conv(2 * width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, width, [D,] H, W)`` to the same shape."""
+        pooled = x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)
+        return x * torch.sigmoid(self.reduce(self.relu(self.expand(pooled))))

@@ -1,0 +1,155 @@
+"""What sets each network of the family apart: its budget, its parts and its switches."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from src_model.errors import ModelError
+from src_model.models.backbones import ENCODER_NAMES, make_encoder
+from src_model.models.experts import RouterBank
+from src_model.models.profile import count_gmac, count_parameters
+from src_model.models.receptive_experts import GlobalExpert, LocalExpert
+from src_model.models.registry import create_model
+from src_model.models.skips import MixtureOfSkips
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "gmac"),
+    [("light-utanet-mobile", 3.5e6, 2.5), ("light-utanet-slim", 12.3e6, 5.8)],
+)
+def test_the_small_networks_stay_within_their_budget(name: str, parameters: float, gmac: float) -> None:
+    model = create_model(name, top_k=4)  # every expert runs
+
+    assert count_parameters(model) <= parameters
+    assert count_gmac(model, 224, 224) <= gmac
+
+
+@pytest.mark.parametrize("name", ENCODER_NAMES)
+@torch.inference_mode()
+def test_an_encoder_keeps_what_it_says_of_its_levels(name: str) -> None:
+    encoder = make_encoder(name, 2, 8).eval()
+
+    features = encoder(torch.randn(1, 2, 64, 96))
+
+    assert [f.shape[1] for f in features] == list(encoder.channels)
+    assert [tuple(f.shape[2:]) for f in features] == [(64 // s, 96 // s) for s in encoder.strides]
+
+
+def test_mobilenet_is_the_published_one() -> None:
+    encoder = make_encoder("mobilenetv2", 3, 64)
+    shapes = {key: tuple(value.shape) for key, value in encoder.state_dict().items()}
+
+    # 3,504,872 in torchvision less the last convolution, its BatchNorm and the classifier
+    assert count_parameters(encoder.features) == 3_504_872 - (320 * 1280 + 2 * 1280) - 1281 * 1000
+    assert shapes["features.0.0.weight"] == (32, 3, 3, 3)
+    assert shapes["features.1.conv.0.0.weight"] == (32, 1, 3, 3)
+    assert shapes["features.1.conv.1.weight"] == (16, 32, 1, 1)
+    assert shapes["features.14.conv.1.0.weight"] == (576, 1, 3, 3)
+    assert shapes["features.17.conv.3.running_mean"] == (320,)
+
+
+@torch.inference_mode()
+def test_mobilenet_at_stride_16_differs_in_resolution_and_reach_alone() -> None:
+    fine, coarse = make_encoder("mobilenetv2-16", 3, 8), make_encoder("mobilenetv2", 3, 8)
+
+    assert fine.strides == coarse.strides[:-1]
+    assert fine.state_dict().keys() == coarse.state_dict().keys()
+
+
+def test_the_hierarchical_experts_see_ever_more() -> None:
+    experts = create_model("light-utanet", base_channels=4).mixture.experts
+
+    *local, whole = experts
+    assert [expert.look.dilation[0] for expert in local if isinstance(expert, LocalExpert)] == [1, 2, 4]
+    assert isinstance(whole, GlobalExpert)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_light_mixture_has_one_decision_for_all_levels(dims: int) -> None:
+    mixture = MixtureOfSkips(
+        (8, 16, 24), (1, 2, 4), dims=dims, width=16, light=True, hierarchical_experts=True
+    )
+    features = [torch.randn(2, c, *[16 // s] * dims) for c, s in zip((8, 16, 24), (1, 2, 4), strict=True)]
+
+    skips, balance, routing = mixture(features)
+
+    assert [skip.shape for skip in skips] == [feature.shape for feature in features]
+    assert routing.weights.shape == (2, 1, 4)
+    assert balance.ndim == 0
+    assert all(docker[0].groups > 1 for docker in mixture.dockers)
+
+
+def test_the_temperature_softens_the_routers() -> None:
+    sharp, soft = (RouterBank(8, 2, 4, temperature=temperature) for temperature in (1.0, 4.0))
+    soft.load_state_dict(sharp.state_dict())
+    features = torch.randn(3, 8, 5, 5) * 20
+
+    logits = sharp(features).log()
+    assert torch.allclose(soft(features), (logits / 4).softmax(-1), atol=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, float("nan"), float("inf"), "2", True])
+def test_an_impossible_temperature_is_refused(temperature: object) -> None:
+    with pytest.raises(ModelError, match="router_temperature must be a finite number above 0"):
+        create_model("utanet", base_channels=4, router_temperature=temperature)
+
+
+def test_an_unknown_encoder_names_the_known_ones() -> None:
+    with pytest.raises(ModelError, match=r"encoder must be one of 'resnet34', .* but got 'vgg'"):
+        create_model("utanet", encoder="vgg")
+
+
+def test_each_switch_changes_the_network_it_is_for() -> None:
+    plain = create_model("utanet", base_channels=8)
+    switched = create_model(
+        "utanet", base_channels=8, light_decoder=True, light_aspp=True, hierarchical_experts=True
+    )
+
+    assert isinstance(plain.bottleneck, nn.Identity)
+    assert not isinstance(switched.bottleneck, nn.Identity)
+    assert count_parameters(switched.decoder) < count_parameters(plain.decoder) / 2
+    assert isinstance(switched.mixture.experts[3], GlobalExpert)
+
+
+def test_deep_supervision_is_for_training_only() -> None:
+    model = create_model("utanet-plusplus", base_channels=8, level_channels=8)
+    image = torch.randn(2, 3, 33, 47)
+
+    assert [tuple(side.shape) for side in model.train()(image).auxiliary] == [(2, 1, 33, 47)] * 4
+    assert model.auxiliary_weights == (0.5, 0.3, 0.15, 0.05)
+    assert model.eval()(image).auxiliary == ()
+
+
+def test_deep_supervision_and_attention_can_be_left_out() -> None:
+    model = create_model(
+        "utanet-plusplus",
+        base_channels=8,
+        level_channels=8,
+        deep_supervision=False,
+        gated_attention=False,
+        light_decoder=True,
+    ).train()
+
+    assert model(torch.randn(2, 3, 32, 32)).auxiliary == ()
+    assert model.auxiliary_weights == ()
+    assert not any(name.startswith(("decoder.gates", "side_heads")) for name in model.state_dict())
+
+
+@torch.inference_mode()
+def test_each_decoder_level_of_plusplus_sees_all_five() -> None:
+    decoder = create_model("utanet-plusplus", base_channels=8, level_channels=8, stage=1).decoder.eval()
+    features = [
+        torch.rand(1, c, 32 // s, 32 // s) for c, s in zip((8, 8, 16, 32, 64), (1, 2, 4, 8, 16), strict=True)
+    ]
+    before = decoder(features)
+
+    for changed in range(5):
+        other = [f + 1 if number == changed else f for number, f in enumerate(features)]
+        after = decoder(other)
+        # A finer feature reaches a coarser level by pooling, a coarser one through the levels below.
+        assert all(
+            not torch.equal(a, b) for a, b in zip(after[: changed + 1], before[: changed + 1], strict=True)
+        )
+        assert not torch.equal(after[3], before[3])
