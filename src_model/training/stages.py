@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from src_model.config import ModelConfig, StageConfig, TrainConfig
 from src_model.errors import CheckpointError, ConfigError
 from src_model.models.base import SegmentationModel
-from src_model.models.registry import create_model
+from src_model.models.registry import create_model, list_models
 from src_model.training.seeding import seeded
 
 StageName = Literal["1", "2", "joint"]
@@ -60,6 +60,7 @@ def plan_stages(config: TrainConfig) -> Plan:
     ModelError
         When the network cannot be made.
     """
+    _check_flat(config.model.name)
     first = Stage("1", 1, config.stage1)
     wanted = {
         "both": (first, Stage("2", 2, config.stage2)),
@@ -79,6 +80,15 @@ def plan_stages(config: TrainConfig) -> Plan:
             "train everything at once with stage: joint."
         )
     return Plan(stages, warnings)
+
+
+def _check_flat(name: str) -> None:
+    flat = list_models(dims=2)
+    if name in list_models() and name not in flat:
+        raise ConfigError(
+            f"The network '{name}' takes volumes but training reads flat images; choose one of: "
+            f"{', '.join(flat)}."
+        )
 
 
 def has_mixture(model: ModelConfig) -> bool:

@@ -128,3 +128,8 @@ def test_weights_of_another_network_cannot_be_taken_over() -> None:
 
     with pytest.raises(CheckpointError, match="lack 'encoder"):
         take_over(target, {})
+
+
+def test_a_network_for_volumes_is_refused_before_any_image_is_read() -> None:
+    with pytest.raises(ConfigError, match=r"'u2net3d' takes volumes.*utanet"):
+        plan_stages(_config(model={"name": "u2net3d"}))
