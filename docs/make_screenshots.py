@@ -73,10 +73,10 @@ def train(viewer: Any, _checkpoint: Path) -> None:
     viewer.open_sample("napari-utanet", "nuclei_tissue")
     dock = _dock(viewer, "UTANet: Train")
     dock.state.out = Path(tempfile.mkdtemp()) / "nuclei"
-    dock.state.stage1_epochs, dock.state.stage2_epochs = 4, 3
+    dock.state.stage1_epochs, dock.state.stage2_epochs = 3, 2
     _wait(lambda: not dock.picture.image.isHidden())
     dock.start_button.click()
-    _wait(lambda: len(dock.curves.points.get("dice", ())) >= 6)
+    _wait(lambda: len(dock.curves.points.get("dice", ())) >= 4)
     dock.workers["train"].pause()
     _wait(lambda: False, 1.0)
 
