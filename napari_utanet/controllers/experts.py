@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from napari_utanet.adapters.from_layer import ImageRequest, has_stack, identity, is_image, plane_of_layer
+from napari_utanet.adapters.from_layer import ImageRequest, identity, is_image, plane_of_layer
 from napari_utanet.adapters.show import show
 from napari_utanet.adapters.to_layer import expert_layers, raw_layer, role_of
 from napari_utanet.controllers.checkpoints import describe
+from napari_utanet.controllers.choosing import ChoosingController
 from napari_utanet.controllers.layer_choices import Choices, LayerChoices
 from napari_utanet.shelf import Shelf
 from napari_utanet.state import ExpertsState
@@ -81,7 +82,7 @@ def default_engine(*arguments: Any, **options: Any) -> Any:
     return explain(*arguments, **options)
 
 
-class ExpertsController:
+class ExpertsController(ChoosingController):
     """Listens to the dock, explains in the worker, and adds the maps."""
 
     def __init__(
@@ -113,22 +114,6 @@ class ExpertsController:
         state.events.dim.connect(self._dim_images)
         self._show_models()
         self._layers.start()
-        self._view.set_status(self._hint())
-
-    def close(self) -> None:
-        """Hear nothing any more."""
-        self._layers.close()
-        self._shelf.changed.disconnect(self._show_models)
-        self._shelf.chosen.disconnect(self._choose_model)
-
-    def open_checkpoint(self, path: Path) -> None:
-        """Put a checkpoint file on the shelf and choose it, or say why it cannot be used."""
-        try:
-            self._describe(path)
-        except UTANetError as error:
-            self._view.set_status(str(error), error=True)
-            return
-        self._shelf.add(path)
         self._view.set_status(self._hint())
 
     def run(self) -> None:
@@ -238,21 +223,6 @@ class ExpertsController:
         if self._state.layer is None:
             return "Open an image to see what each expert responds to."
         return "Ready."
-
-    def _show_models(self) -> None:
-        self._view.set_models(self._shelf.choices())
-
-    def _choose_model(self, path: Path) -> None:
-        self._state.checkpoint = path
-
-    def _choose_layer(self, layer: str) -> None:
-        self._state.layer = layer
-
-    def _layer_chosen(self, layer: str | None) -> None:
-        live = self._layers.get(layer)
-        self._view.set_stack_shown(live is not None and has_stack(live))
-        if not self._worker.running:
-            self._view.set_status(self._hint())
 
 
 class _Run:

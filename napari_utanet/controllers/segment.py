@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from napari_utanet.adapters.from_layer import ImageRequest, from_layer, has_stack, is_image
+from napari_utanet.adapters.from_layer import ImageRequest, from_layer, is_image
 from napari_utanet.adapters.show import show
 from napari_utanet.adapters.to_layer import mask_layer, named_classes, probability_layers
 from napari_utanet.controllers.checkpoints import ModelRead, describe
+from napari_utanet.controllers.choosing import ChoosingController
 from napari_utanet.controllers.layer_choices import Choices, LayerChoices
 from napari_utanet.shelf import Shelf
 from napari_utanet.state import SegmentState
@@ -68,7 +69,7 @@ def default_engine(*arguments: Any, **options: Any) -> Iterable[object]:
     return segment(*arguments, **options)
 
 
-class SegmentController:
+class SegmentController(ChoosingController):
     """Listens to the dock, runs the engine in the worker, and adds what it yields."""
 
     def __init__(
@@ -97,22 +98,6 @@ class SegmentController:
         state.events.layer.connect(self._layer_chosen)
         self._show_models()
         self._layers.start()
-        self._view.set_status(self._hint())
-
-    def close(self) -> None:
-        """Hear nothing any more."""
-        self._layers.close()
-        self._shelf.changed.disconnect(self._show_models)
-        self._shelf.chosen.disconnect(self._choose_model)
-
-    def open_checkpoint(self, path: Path) -> None:
-        """Put a checkpoint file on the shelf and choose it, or say why it cannot be used."""
-        try:
-            self._describe(path)
-        except UTANetError as error:
-            self._view.set_status(str(error), error=True)
-            return
-        self._shelf.add(path)
         self._view.set_status(self._hint())
 
     def run(self) -> None:
@@ -180,21 +165,6 @@ class SegmentController:
         if self._state.layer is None:
             return "Open an image to segment it."
         return "Ready."
-
-    def _show_models(self) -> None:
-        self._view.set_models(self._shelf.choices())
-
-    def _choose_model(self, path: Path) -> None:
-        self._state.checkpoint = path
-
-    def _choose_layer(self, layer: str) -> None:
-        self._state.layer = layer
-
-    def _layer_chosen(self, layer: str | None) -> None:
-        live = self._layers.get(layer)
-        self._view.set_stack_shown(live is not None and has_stack(live))
-        if not self._worker.running:
-            self._view.set_status(self._hint())
 
 
 class _Run:
