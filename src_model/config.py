@@ -62,6 +62,8 @@ class DataConfig(_Frozen):
     """``resize``: the whole image to ``image_size``; ``crop``: random crops at native resolution."""
     crops_per_image: int = Field(default=1, ge=1, le=1000)
     """With ``crop``: how many crops of each image one epoch draws."""
+    intensity_range: Literal["type", "image"] = "type"
+    """What becomes 0 and 1 in 8-bit images: ``type`` = 0 and 255; ``image`` = each image's own range."""
     validation_fraction: float = Field(default=0.2, gt=0.0, lt=1.0)
     """Share of the cases held out for validation where no folds are asked for."""
     folds: int | None = Field(default=None, ge=2)
@@ -77,7 +79,7 @@ class DataConfig(_Frozen):
 
 
 class AugmentConfig(_Frozen):
-    """Probability of each augmentation, applied to image and mask together."""
+    """Probability and reach of each augmentation, applied to image and mask together."""
 
     flip: Probability = 0.5
     """Mirror, for each of the two axes."""
@@ -91,6 +93,12 @@ class AugmentConfig(_Frozen):
     """Stretch and squeeze the cells of a coarse grid."""
     brightness_contrast: Probability = 0.3
     """Brightness and contrast of the image."""
+    gamma: Probability = 0.0
+    """Gamma curve, 0.5 to 2: darker or brighter mid-tones, as from other exposures."""
+    stain: Probability = 0.0
+    """Strength of haematoxylin and eosin, as from other laboratories; colour images only."""
+    zoom: float = Field(default=0.15, ge=0.0, le=1.0)
+    """Largest change of size in ``shift_scale_rotate``: 0.15 = between 1/1.15 and 1.15."""
 
 
 class StageConfig(_Frozen):

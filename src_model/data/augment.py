@@ -23,8 +23,6 @@ Pair = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 _SHIFT = 0.0625
 """Largest shift, as a share of the side."""
-_ZOOM = 0.15
-"""Largest change of size."""
 _ANGLE = math.radians(30)
 _BEND_CELLS = 5
 """Control points of the elastic deformation along a side."""
@@ -36,6 +34,12 @@ _GRID_STRETCH = 0.25
 _BRIGHTNESS = 0.15
 """Largest change of brightness, of the range 0..1."""
 _CONTRAST = 0.25
+_GAMMA = 2.0
+"""Largest gamma; its inverse is the smallest."""
+_STAIN_STRENGTH = 0.25
+"""Largest relative change of the amount of a stain."""
+_STAIN_OFFSET = 0.02
+"""Largest change of the amount of a stain where there is none, optical density."""
 
 
 def augment(
@@ -72,6 +76,10 @@ def augment(
         picture, classes = _sampled(picture, grid, "bilinear"), _sampled(classes, grid, "nearest")
     if rng.random() < config.brightness_contrast:
         picture = _brightness_contrast(picture, rng)
+    if rng.random() < config.gamma:
+        picture = picture.clamp(0.0, 1.0) ** (_GAMMA ** float(rng.uniform(-1.0, 1.0)))
+    if rng.random() < config.stain and _is_colored(picture):
+        picture = _restained(picture, rng)
     return np.ascontiguousarray(picture.numpy()), classes[0].numpy().astype(np.int64)
 
 
@@ -99,7 +107,7 @@ def _grid(shape: tuple[int, int], config: AugmentConfig, rng: np.random.Generato
         grid = _stretched(grid, rng)
     if bend:
         grid = grid + _bend(shape, rng)
-    return _moved(grid, shape, rng) if move else grid
+    return _moved(grid, shape, config.zoom, rng) if move else grid
 
 
 def _stretched(grid: Tensor, rng: np.random.Generator) -> Tensor:
@@ -132,14 +140,14 @@ def _bend(shape: tuple[int, int], rng: np.random.Generator) -> Tensor:
     return interpolate(points[None], shape, mode="bicubic", align_corners=False)[0]
 
 
-def _moved(grid: Tensor, shape: tuple[int, int], rng: np.random.Generator) -> Tensor:
+def _moved(grid: Tensor, shape: tuple[int, int], zoom: float, rng: np.random.Generator) -> Tensor:
     """Shift, zoom and rotation about the centre."""
     from monai.transforms import AffineGrid
 
     affine = AffineGrid(
         rotate_params=float(rng.uniform(-_ANGLE, _ANGLE)),
         translate_params=[float(rng.uniform(-_SHIFT, _SHIFT) * side) for side in shape],
-        scale_params=[1.0 / (1.0 + float(rng.uniform(-_ZOOM, _ZOOM)))] * 2,
+        scale_params=[(1.0 + zoom) ** float(rng.uniform(-1.0, 1.0))] * 2,
     )
     return _plain(affine(grid=grid)[0])
 
@@ -157,6 +165,22 @@ def _brightness_contrast(image: Tensor, rng: np.random.Generator) -> Tensor:
     contrast = ScaleIntensityFixedMean(factor=float(rng.uniform(-_CONTRAST, _CONTRAST)))
     brightness = ShiftIntensity(offset=float(rng.uniform(-_BRIGHTNESS, _BRIGHTNESS)))
     return _plain(brightness(contrast(image))).clamp(0.0, 1.0)
+
+
+def _is_colored(image: Tensor) -> bool:
+    return len(image) == 3 and not bool((image[0] == image[1]).all())
+
+
+def _restained(image: Tensor, rng: np.random.Generator) -> Tensor:
+    """More or less of each stain (Tellez et al., 2018): colours are turned to amounts of stain and back."""
+    import torch
+    from skimage.color import hed2rgb, rgb2hed
+
+    amounts = rgb2hed(image.numpy(), channel_axis=0)
+    strength = 1.0 + rng.uniform(-_STAIN_STRENGTH, _STAIN_STRENGTH, (3, 1, 1))
+    offset = rng.uniform(-_STAIN_OFFSET, _STAIN_OFFSET, (3, 1, 1))
+    colours = hed2rgb(amounts * strength + offset, channel_axis=0)
+    return torch.from_numpy(np.asarray(colours, dtype=np.float32))
 
 
 def _plain(values: Any) -> Tensor:

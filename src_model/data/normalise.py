@@ -18,32 +18,51 @@ _SMALLEST_STD = 1e-3
 _FLOAT32_SAFE = 1e37
 _LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)
 
+_LEAST_RANGE_8_BIT = 16.0
+"""8-bit images are not stretched beyond this range: below it there is little but noise."""
+
 Limits = tuple[float, float]
 
 
-def unit_limits(image: NDArray[Any]) -> Limits:
+def unit_limits(image: NDArray[Any], *, stretch: bool = False) -> Limits:
     """The intensities that become 0 and 1.
 
-    uint8 images: 0 and 255. All others: the 0.1 and 99.9 percentile of the whole image (of a
-    regular sample of at most four million values), because cameras rarely use the full range of
-    16 bits. Where these are equal, the extremes.
+    uint8 images: 0 and 255, unless ``stretch``. All others: the 0.1 and 99.9 percentile of the
+    whole image (of a regular sample of at most four million values), because cameras rarely use
+    the full range of 16 bits. Where these are equal, the extremes.
+
+    Parameters
+    ----------
+    image
+        Any shape and real type.
+    stretch
+        Give uint8 images their percentiles too, at least 16 grey levels apart.
     """
+    if image.dtype == np.uint8 and stretch:
+        low, high = _percentiles(image) or (0.0, 255.0)
+        return low, max(high, low + _LEAST_RANGE_8_BIT)
     if image.dtype == np.uint8:
         return 0.0, 255.0
     if image.dtype == np.bool_:
         return 0.0, 1.0
-    values = image.reshape(-1)[:: max(image.size // _MOST_SAMPLES, 1)]
-    if values.dtype.kind == "f":
-        values = values[np.isfinite(values)]
-    if values.size:
-        exact = values.astype(np.float64)  # half floats and 64 bit integers overflow between percentiles
-        low, high = (float(v) for v in np.percentile(exact, (_LOW_PERCENTILE, _HIGH_PERCENTILE)))
-        if low < high:
-            return low, high
+    robust = _percentiles(image)
+    if robust is not None and robust[0] < robust[1]:
+        return robust
     lowest, highest = finite_range(image)
     if lowest is None or highest is None:
         return 0.0, 1.0
     return lowest, highest if lowest < highest else lowest + max(1.0, abs(lowest))
+
+
+def _percentiles(image: NDArray[Any]) -> Limits | None:
+    values = image.reshape(-1)[:: max(image.size // _MOST_SAMPLES, 1)]
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]
+    if not values.size:
+        return None
+    exact = values.astype(np.float64)  # half floats and 64 bit integers overflow between percentiles
+    low, high = np.percentile(exact, (_LOW_PERCENTILE, _HIGH_PERCENTILE))
+    return float(low), float(high)
 
 
 def to_unit(image: NDArray[Any], limits: Limits | None = None) -> NDArray[np.float32]:

@@ -44,16 +44,18 @@ def load_all(cases: Sequence[Case], data: DataConfig, model: ModelConfig) -> lis
     DataError
         For the first image or mask that cannot be used; names the file.
     """
-    stored = [load(case, model) for case in cases]
+    stretch = data.intensity_range == "image"
+    stored = [load(case, model, stretch=stretch) for case in cases]
     if data.sampling == "resize":
         return [_resized(pair, data.image_size) for pair in stored]
     return stored
 
 
-def load(case: Case, model: ModelConfig) -> Stored:
+def load(case: Case, model: ModelConfig, *, stretch: bool = False) -> Stored:
     """Read and check one pair at its native resolution.
 
     With one class every value but 0 of the mask is foreground; with more the values are the classes.
+    ``stretch`` as in :func:`src_model.data.normalise.unit_limits`.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def load(case: Case, model: ModelConfig) -> Stored:
     ids = read_mask(case.mask)
     image = _with_channels(read_image(case.image), ids.shape, model.in_channels, case)
     _check(image, ids, case)
-    limits = unit_limits(image)
+    limits = unit_limits(image, stretch=stretch)
     image = _fitted(image, limits, model.in_channels, case)
     mask = _classes(ids, model.num_classes, case)
     return Stored(case, image, mask, limits if image.dtype == np.uint8 else (0.0, 1.0))

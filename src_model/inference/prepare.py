@@ -34,7 +34,8 @@ class Preparation:
         corner = image[(0,) * (image.ndim - 3)][:1, :1]
         match_channels(corner.astype(np.float32), network.in_channels)
         has_alpha = image.shape[-1] == 4 and network.in_channels != 4
-        limits = unit_limits(image[..., :3] if has_alpha else image)
+        stretch = network.training.get("intensity_range") == "image"
+        limits = unit_limits(image[..., :3] if has_alpha else image, stretch=stretch)
         return cls(limits, network.in_channels, network.normalisation)
 
     def __call__(self, part: NDArray[Any]) -> NDArray[np.float32]:

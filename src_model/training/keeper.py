@@ -94,6 +94,7 @@ class Keeper:
             "dataset": data.root.name,
             "sampling": data.sampling,
             "image_size": data.image_size,
+            "intensity_range": data.intensity_range,
             "seed": self.config.seed,
             "stage": record.stage,
             "epoch": record.epoch,

@@ -12,7 +12,8 @@ from src_model.config import AugmentConfig
 from src_model.data.augment import augment
 
 OFF = dict.fromkeys(AugmentConfig.model_fields, 0.0)
-GEOMETRIC = tuple(name for name in OFF if name != "brightness_contrast")
+COLOUR = ("brightness_contrast", "gamma", "stain")
+GEOMETRIC = tuple(name for name in OFF if name not in (*COLOUR, "zoom"))
 
 
 def only(*names: str) -> AugmentConfig:
@@ -71,6 +72,52 @@ def test_brightness_and_contrast_leave_the_mask_alone_and_stay_within_0_and_1() 
     assert all((classes == mask).all() for _, classes in results)
     assert all(new.min() >= 0.0 and new.max() <= 1.0 for new, _ in results)
     assert all(np.abs(new - image).max() > 0.01 for new, _ in results)
+
+
+@pytest.mark.parametrize("name", ["gamma", "stain"])
+def test_changes_of_colour_leave_the_mask_alone_and_stay_within_0_and_1(name: str) -> None:
+    image = np.random.default_rng(0).uniform(0.05, 0.95, (3, 32, 32)).astype(np.float32)
+    mask = disks(32, 32)
+
+    changed, classes = augment(image, mask, only(name), np.random.default_rng(1))
+
+    assert changed.dtype == np.float32
+    assert not np.allclose(changed, image, atol=1e-3)
+    assert changed.min() >= 0.0
+    assert changed.max() <= 1.0
+    np.testing.assert_array_equal(classes, mask)
+
+
+def test_a_gamma_keeps_black_white_and_the_order_between() -> None:
+    ramp = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8)
+
+    changed, _ = augment(ramp, np.zeros((8, 8), np.int64), only("gamma"), np.random.default_rng(3))
+
+    assert changed[0, 0, 0] == 0.0
+    assert changed[0, -1, -1] == 1.0
+    assert (np.diff(changed.ravel()) > 0).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_what_has_no_colour_is_not_stained(channels: int) -> None:
+    grey = np.repeat(np.random.default_rng(0).random((1, 16, 16), np.float32), channels, axis=0)
+
+    changed, _ = augment(grey, np.zeros((16, 16), np.int64), only("stain"), np.random.default_rng(1))
+
+    np.testing.assert_array_equal(changed, grey)
+
+
+def test_zoom_bounds_the_change_of_size() -> None:
+    image, mask = pair()
+    areas = {}
+    for zoom in (0.0, 0.6):
+        config = AugmentConfig(**{**OFF, "shift_scale_rotate": 1.0, "zoom": zoom})
+        moved = [augment(image, mask, config, np.random.default_rng(s))[1] for s in range(12)]
+        areas[zoom] = [(classes > 0).sum() / (mask > 0).sum() for classes in moved]
+
+    assert max(abs(np.log(areas[0.0]))) < 0.25
+    assert max(areas[0.6]) > 1.5
+    assert min(areas[0.6]) < 0.7
 
 
 def test_nothing_is_changed_when_every_probability_is_0() -> None:

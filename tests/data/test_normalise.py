@@ -19,6 +19,17 @@ def test_8_bit_images_are_divided_by_255_whatever_their_range() -> None:
     np.testing.assert_allclose(to_unit(np.array([[0, 51]], np.uint8)), [[0.0, 0.2]])
 
 
+def test_8_bit_images_are_stretched_where_asked_for_but_noise_is_not() -> None:
+    dim = np.tile(np.arange(10, 60, dtype=np.uint8), (50, 1))
+    noise = np.tile(np.arange(4, 8, dtype=np.uint8), (50, 1))
+
+    low, high = unit_limits(dim, stretch=True)
+
+    assert (low, high) == pytest.approx((10, 59), abs=0.5)
+    assert unit_limits(noise, stretch=True) == (4.0, 20.0)
+    assert unit_limits(np.zeros((4, 4), np.uint8), stretch=True) == (0.0, 16.0)
+
+
 def test_boolean_images_become_0_and_1() -> None:
     assert to_unit(np.array([[False, True]])).tolist() == [[0.0, 1.0]]
 

@@ -64,6 +64,17 @@ def test_the_mask_does_not_depend_on_the_units_of_intensity(
     np.testing.assert_array_equal(mask, expected)
 
 
+def test_a_model_trained_on_stretched_images_sees_a_dim_one_stretched(
+    bright: MakeCheckpoint, noise: np.ndarray
+) -> None:
+    dim = noise // 5 + 3
+
+    mask = mask_of(dim, bright(1, training={"intensity_range": "image"}))
+
+    assert not mask_of(dim, bright(1)).any()
+    np.testing.assert_array_equal(mask, dim > (dim.max() + dim.min()) / 2)
+
+
 def test_five_channels_serve_a_model_of_five(bright: MakeCheckpoint, noise: np.ndarray) -> None:
     channels = np.stack([np.roll(noise, shift, 0) for shift in range(5)], -1)
 
