@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -240,6 +241,7 @@ def test_the_real_network_segments_an_image_of_odd_size(wrapped: MakeCheckpoint,
 
 
 def test_top_k_reaches_the_real_network(wrapped: MakeCheckpoint) -> None:
+    torch.manual_seed(0)
     model = create_model("utanet", top_k=1, base_channels=4, mixture_width=4)
     image = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 
