@@ -18,9 +18,11 @@ import numpy as np
 
 from napari_utanet.samples import sample_folder
 from src_model.cli.follow import console, follow
-from src_model.config import TrainConfig, merge, preset
+from src_model.config import TrainConfig
 from src_model.errors import UTANetError
 from src_model.events import Control, RunFinished, SegmentationFinished
+from src_model.nested import merge
+from src_model.presets import preset
 
 PATIENCE = 120.0
 """Seconds to wait at most for a segmentation before its picture is taken."""

@@ -1,8 +1,7 @@
-"""Validated configuration of a training run; every bound lives in its field, YAML in and out."""
+"""Validated configuration of a training run; every bound lives in its field."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -10,12 +9,18 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from src_model.errors import ConfigError
+from src_model.nested import merge, read_yaml
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Side = Annotated[int, Field(ge=8, le=512)]
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+CLASS_COLORS = ("#2ec4b6", "#ff9f1c", "#e71d36", "#8ac926", "#6a4c93", "#1982c4", "#ffca3a", "#f15bb5")
+"""For classes that were given none, in turn."""
 
 
 class ClassInfo(_Frozen):
@@ -23,7 +28,7 @@ class ClassInfo(_Frozen):
 
     name: str
     """As it is shown to the user."""
-    color: str = Field(default="#2ec4b6", pattern=r"^#[0-9a-fA-F]{6}$")
+    color: str = Field(default=CLASS_COLORS[0], pattern=r"^#[0-9a-fA-F]{6}$")
     """Display colour, ``#rrggbb``."""
 
 
@@ -32,6 +37,17 @@ class Normalisation(_Frozen):
 
     mean: tuple[float, ...] = (0.5,)
     std: tuple[float, ...] = (0.25,)
+
+
+class DomainInfo(_Frozen):
+    """What a checkpoint knows of one domain (organ, modality) of a network that serves several."""
+
+    classes: tuple[ClassInfo, ...] = ()
+    """Foreground classes; empty = named by their number."""
+    normalisation: Normalisation = Normalisation()
+    """Standardisation of its volumes."""
+    spacing_mm: tuple[float, float, float] | None = None
+    """Median voxel size (Z, Y, X) of its training volumes, millimetres."""
 
 
 class ModelConfig(_Frozen):
@@ -47,6 +63,8 @@ class ModelConfig(_Frozen):
     """How many experts each router mixes."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of that architecture, checked when the network is made."""
+    adapt_from: Path | None = None
+    """Checkpoint of a network with domains: the data become new domains, all else stays frozen."""
 
 
 class DataConfig(_Frozen):
@@ -54,7 +72,9 @@ class DataConfig(_Frozen):
 
     root: Path
     """Folder of the dataset."""
-    layout: Literal["auto", "pairs"] = "auto"
+    more_roots: tuple[Path, ...] = ()
+    """Further datasets; a network with domains is trained on all of them in turn, one domain each."""
+    layout: Literal["auto", "pairs", "decathlon"] = "auto"
     """How the folder is laid out; ``auto`` recognises it."""
     image_size: int = Field(default=224, ge=32, le=4096)
     """Side of the square training input, pixels."""
@@ -101,6 +121,25 @@ class AugmentConfig(_Frozen):
     """Largest change of size in ``shift_scale_rotate``: 0.15 = between 1/1.15 and 1.15."""
 
 
+class VolumeConfig(_Frozen):
+    """How volumes reach a 3-D network; images do not use it."""
+
+    patch_size: tuple[Side, Side, Side] = (64, 64, 64)
+    """Voxels (Z, Y, X) that the network sees at once."""
+    patches_per_volume: int = Field(default=1, ge=1, le=1000)
+    """How many patches of each volume an epoch draws; smaller datasets give as many as the largest."""
+    foreground_share: Probability = 0.5
+    """Share of the patches that are centred on foreground."""
+    flip: Probability = 0.5
+    """Mirror, for each axis; 0 where left and right must not be confused."""
+    affine: Probability = 0.3
+    """Turn by up to 15 degrees and zoom by up to 15 %."""
+    intensity: Probability = 0.3
+    """Scale and shift the intensities by up to 10 %."""
+    noise: Probability = 0.15
+    """Add Gaussian noise."""
+
+
 class StageConfig(_Frozen):
     """Optimisation of one stage (AdamW with a cosine schedule)."""
 
@@ -134,7 +173,9 @@ class TrainConfig(_Frozen):
     balance_weight: float = Field(default=0.01, ge=0.0)
     """Weight of the balance loss beside the segmentation loss."""
     augment: AugmentConfig = AugmentConfig()
-    """Probability of each augmentation."""
+    """Probability of each augmentation of images."""
+    volume: VolumeConfig = VolumeConfig()
+    """How volumes reach a 3-D network."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Start of every random choice."""
     device: str = "auto"
@@ -167,102 +208,21 @@ class TrainConfig(_Frozen):
         """Read a YAML file; ``overrides`` is a nested dictionary laid over it."""
         return cls.parse(merge(read_yaml(path), overrides or {}))
 
+    def with_absolute_inputs(self) -> TrainConfig:
+        """The same run, whatever the working directory will be."""
+        roots = {
+            "root": self.data.root.absolute(),
+            "more_roots": tuple(root.absolute() for root in self.data.more_roots),
+        }
+        start = self.model.adapt_from
+        model = {"adapt_from": start and start.absolute()}
+        return self.model_copy(
+            update={"data": self.data.model_copy(update=roots), "model": self.model.model_copy(update=model)}
+        )
+
     def to_yaml(self) -> str:
         """The configuration as YAML, readable by :meth:`from_yaml`."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "quick": {
-        "data": {"image_size": 96, "sampling": "crop", "crops_per_image": 8},
-        "batch_size": 8,
-        "stage1": {"epochs": 5, "learning_rate": 1e-3},
-        "stage2": {"epochs": 3, "learning_rate": 2e-3},
-        # So few steps learn more from plain crops; deformations pay in longer trainings.
-        "augment": {
-            "shift_scale_rotate": 0.0,
-            "elastic": 0.0,
-            "grid_distortion": 0.0,
-            "brightness_contrast": 0.0,
-        },
-    },
-}
-"""Named starting points, nested like the configuration: ``paper`` = the defaults, ``quick`` = a CPU."""
-
-
-def preset(name: str) -> dict[str, Any]:
-    """Values of a named preset, complete enough to be merged over by the user's own.
-
-    Raises
-    ------
-    ConfigError
-        When there is no preset of that name.
-    """
-    if name not in PRESETS:
-        raise ConfigError(f"There is no preset '{name}'; choose one of: {', '.join(PRESETS)}.")
-    stages = {stage: TrainConfig.model_fields[stage].default.model_dump() for stage in ("stage1", "stage2")}
-    return merge(stages, PRESETS[name])
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML mapping.
-
-    Raises
-    ------
-    ConfigError
-        When the file cannot be read, is not YAML, or does not hold a mapping.
-    """
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"Cannot read the configuration {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The configuration {path} is not valid YAML; mend or remove it.") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"The configuration {path} must be a mapping of keys to values.")
-    return values
-
-
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """A new nested dictionary: ``over`` laid on ``base``, key by key."""
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return merged
-
-
-def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
-    """Nested dictionary from ``["stage1.epochs=3", ...]``; values are read as YAML.
-
-    Raises
-    ------
-    ConfigError
-        When an item is not ``key=value``.
-    """
-    values: dict[str, Any] = {}
-    for text in assignments:
-        key, separator, raw = text.partition("=")
-        if not separator or not key.strip():
-            raise ConfigError(f"Expected key=value but got '{text}'; write for example stage1.epochs=3.")
-        try:
-            value = yaml.safe_load(raw)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"The value of '{key}' is not readable: '{raw}'.") from error
-        if isinstance(value, str):
-            value = _number(value)
-        for part in reversed(key.strip().split(".")):
-            value = {part: value}
-        values = merge(values, value)
-    return values
-
-
-def _number(text: str) -> str | float:
-    try:
-        return float(text)  # YAML 1.1 reads "1e-3" as text
-    except ValueError:
-        return text
 
 
 def _sentence(error: ValidationError) -> str:

@@ -103,12 +103,14 @@ class EpochFinished(Event):
     balance_loss: float
     validation_loss: float
     dice: float
-    """Mean foreground Dice over the validation images, 0 to 1."""
+    """Mean foreground Dice over the validation images or volumes, 0 to 1."""
     iou: float
     learning_rate: float
     expert_usage: ExpertUsage | None
     seconds: float
     seconds_left: float
+    domain_dice: dict[str, float] | None = None
+    """Mean Dice of each domain, for a network that has domains; ``dice`` is their mean."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from src_model.config import TrainConfig, merge, parse_assignments, preset
+from src_model.config import TrainConfig
 from src_model.errors import ConfigError
+from src_model.nested import merge, parse_assignments
+from src_model.presets import preset
 
 MINIMAL = {"data": {"root": "images"}, "out": "run"}
 

@@ -23,8 +23,8 @@ from napari_utanet.shelf import Shelf, runs_folder
 from napari_utanet.state import TrainState
 from napari_utanet.worker import Worker
 from src_model import events as ev
-from src_model.config import preset
 from src_model.errors import UTANetError
+from src_model.presets import preset
 
 Engine = Callable[..., Iterable[object]]
 PreviewMaker = Callable[[PreviewRequest], Preview]

@@ -15,8 +15,10 @@ from napari_utanet.controllers.runs import new_run_folder, resumed, unfinished_e
 from napari_utanet.samples import sample_folder
 from napari_utanet.shelf import runs_folder
 from napari_utanet.state import TrainState
-from src_model.config import ClassInfo, TrainConfig, merge, preset
+from src_model.config import ClassInfo, TrainConfig
 from src_model.errors import DataError
+from src_model.nested import merge
+from src_model.presets import preset
 
 _NUCLEUS = ClassInfo(name="nucleus", color="#2ec4b6")
 

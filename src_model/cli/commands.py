@@ -15,8 +15,10 @@ from rich.table import Table
 from src_model import __version__
 from src_model import events as ev
 from src_model.cli.follow import follow, results
-from src_model.config import TrainConfig, merge, parse_assignments, preset, read_yaml
+from src_model.config import TrainConfig
 from src_model.errors import ConfigError
+from src_model.nested import merge, parse_assignments, read_yaml
+from src_model.presets import preset
 
 app = typer.Typer(
     name="utanet",
@@ -80,7 +82,10 @@ def models(
 @app.command()
 def train(
     out: Annotated[Path, typer.Option(help="Run directory; holds all that is needed to resume.")],
-    data: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of the dataset; several times for a network with domains (u2net3d)."),
+    ] = None,
     layout: Annotated[
         str | None, typer.Option(help="How the dataset is laid out; default: recognised.")
     ] = None,
@@ -97,7 +102,9 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a network in two stages; Ctrl-C keeps everything up to the last epoch."""
-    given = {"root": data, "layout": layout, "folds": folds}
+    given: dict[str, Any] = {"layout": layout, "folds": folds}
+    if data:
+        given |= {"root": data[0], "more_roots": data[1:] or None}
     settings: dict[str, Any] = {"data": {k: v for k, v in given.items() if v is not None}, "out": out}
     if model is not None:
         settings["model"] = {"name": model}
@@ -140,9 +147,12 @@ def _train_one(values: dict[str, Any], as_json: bool) -> float:
 
 @app.command()
 def segment(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, or folders of images.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT...", help="Images or volumes, or folders of them."),
+    ],
     checkpoint: CheckpointFile,
-    out: Annotated[Path, typer.Option(help="Folder for the masks, <stem>_mask.tif.")],
+    out: Annotated[Path, typer.Option(help="Folder for the masks, <stem>_mask.tif or .nii.gz.")],
     top_k: TopK = None,
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Probability above which is foreground.")
@@ -154,6 +164,9 @@ def segment(
     instances: Annotated[
         bool, typer.Option("--instances", help="Number the objects instead of classes.")
     ] = False,
+    domain: Annotated[
+        str | None, typer.Option(help="Which organ, for a network that serves several (u2net3d).")
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -173,6 +186,7 @@ def segment(
         threshold=threshold,
         roi=region,
         instances=instances,
+        domain=domain,
     )
     last = follow(stream, control, as_json=as_json)
     if not isinstance(last, ev.SegmentationFinished):
@@ -193,10 +207,13 @@ def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     from src_model.data.image_io import IMAGE_SUFFIXES
+    from src_model.data.volumes import SUFFIXES
 
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    endings = (*sorted(IMAGE_SUFFIXES), *SUFFIXES)
+    visible = (file for file in path.iterdir() if not file.name.startswith("."))
+    files = sorted(file for file in visible if file.name.lower().endswith(endings))
     if not files:
-        raise ConfigError(f"The folder {path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+        raise ConfigError(f"The folder {path} holds no images or volumes ({', '.join(endings)}).")
     return files
 
 

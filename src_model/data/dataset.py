@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,22 +12,12 @@ from src_model.config import AugmentConfig, DataConfig, ModelConfig, Normalisati
 from src_model.data.augment import augment
 from src_model.data.layouts import Case
 from src_model.data.normalise import measure, standardise
+from src_model.data.sample import Sample
 from src_model.data.store import Stored, load_all
 from src_model.errors import DataError
 
 _ORDER, _SAMPLE = 0, 1
 """What a random generator is for; keeps their numbers apart."""
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """What the network is shown and should answer."""
-
-    image: NDArray[np.float32]
-    """``(C, H, W)``, standardised."""
-    mask: NDArray[np.int64]
-    """``(H, W)``; class numbers, with one class 0 and 1."""
-    case_id: str
 
 
 class TrainingSet:
@@ -97,6 +86,10 @@ class TrainingSet:
         """Indices of an epoch's samples, shuffled."""
         rng = self._generator(_ORDER, stage, epoch)
         return [int(index) for index in rng.permutation(self.length_per_epoch)]
+
+    def orders(self, stage: str | int, epoch: int) -> list[list[int]]:
+        """Indices that may share a batch, in lists: here there is only one."""
+        return [self.order(stage, epoch)]
 
     def sample(self, stage: str | int, epoch: int, index: int) -> Sample:
         """The sample ``index`` (0 to ``length_per_epoch`` - 1), a square of ``image_size`` pixels."""

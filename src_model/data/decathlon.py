@@ -25,6 +25,11 @@ class VolumeCase:
     mask: Path
     """Of the same grid; class numbers."""
 
+    @property
+    def group(self) -> str:
+        """Who must not be divided between training and testing: each case is a patient."""
+        return self.id
+
 
 @dataclass(frozen=True)
 class Decathlon:

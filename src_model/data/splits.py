@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from src_model.data.layouts import Case
 from src_model.errors import DataError
 
-Split = tuple[list[Case], list[Case]]
+
+class Grouped(Protocol):
+    """A case that belongs to a patient or slide."""
+
+    @property
+    def group(self) -> str:
+        """Of which patient or slide it is."""
 
 
-def train_validation(cases: Sequence[Case], fraction: float, seed: int) -> Split:
+C = TypeVar("C", bound=Grouped)
+Split = tuple[list[C], list[C]]
+
+
+def train_validation(cases: Sequence[C], fraction: float, seed: int) -> Split[C]:
     """Hold out about ``fraction`` of the groups (patients, slides), at least one.
 
     Returns
     -------
-    training, validation : list of Case
+    training, validation : list
         In the order of ``cases``. The same seed gives the same split.
 
     Raises
@@ -35,7 +45,7 @@ def train_validation(cases: Sequence[Case], fraction: float, seed: int) -> Split
     return _divide(cases, set(groups[:held_out]))
 
 
-def folds(cases: Sequence[Case], count: int, fold: int, seed: int) -> Split:
+def folds(cases: Sequence[C], count: int, fold: int, seed: int) -> Split[C]:
     """Fold ``fold`` (from 0) of a cross-validation with ``count`` folds of the groups.
 
     Every case is held out in exactly one of the folds.
@@ -54,13 +64,13 @@ def folds(cases: Sequence[Case], count: int, fold: int, seed: int) -> Split:
     return _divide(cases, set(groups[fold::count]))
 
 
-def _shuffled_groups(cases: Sequence[Case], seed: int) -> list[str]:
+def _shuffled_groups(cases: Sequence[Grouped], seed: int) -> list[str]:
     groups = sorted({case.group for case in cases})
     order = np.random.default_rng([seed, len(groups)]).permutation(len(groups))
     return [groups[i] for i in order]
 
 
-def _divide(cases: Sequence[Case], held_out: set[str]) -> Split:
+def _divide(cases: Sequence[C], held_out: set[str]) -> Split[C]:
     training = [case for case in cases if case.group not in held_out]
     validation = [case for case in cases if case.group in held_out]
     return training, validation

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,22 +11,11 @@ from numpy.typing import NDArray
 
 from src_model.config import Normalisation
 from src_model.data.decathlon import VolumeCase
+from src_model.data.sample import Sample
 from src_model.data.volume_augment import VolumeAugment, draw_patch
 from src_model.data.volume_intensity import measure_volumes, standardise_volume, volume_to_unit
 from src_model.data.volumes import read_mask_volume, read_volume, same_grid
 from src_model.errors import ConfigError, DataError
-
-
-@dataclass(frozen=True, eq=False)
-class VolumeSample:
-    """One patch, ready for the network."""
-
-    image: NDArray[np.float32]
-    """``(C, D, H, W)``, standardised."""
-    mask: NDArray[np.int64]
-    """``(D, H, W)`` class numbers."""
-    case_id: str
-    """Which volume it is from."""
 
 
 class VolumeSet:
@@ -53,6 +41,8 @@ class VolumeSet:
         Share of the patches that are centred on foreground.
     augment
         How likely each change of a patch is.
+    domain
+        Name of the domain, given on to the samples.
 
     Attributes
     ----------
@@ -60,6 +50,8 @@ class VolumeSet:
         In use.
     length_per_epoch : int
         Patches in one epoch.
+    spacing_mm : tuple of float
+        Median voxel size (Z, Y, X), millimetres.
 
     Raises
     ------
@@ -81,15 +73,19 @@ class VolumeSet:
         patches_per_volume: int = 1,
         foreground_share: float = 0.5,
         augment: VolumeAugment | None = None,
+        domain: str | None = None,
     ) -> None:
         self.cases = tuple(cases)
         _check_settings(self.cases, patch_size, patches_per_volume, foreground_share)
         self.patch_size, self.seed = patch_size, seed
         self.patches_per_volume, self.foreground_share = patches_per_volume, foreground_share
         self.augment = VolumeAugment() if augment is None else augment
-        pairs = [_load(case, in_channels, num_classes) for case in self.cases]
-        self.normalisation = normalisation or measure_volumes(unit for unit, _ in pairs)
-        self._volumes = [(standardise_volume(unit, self.normalisation), mask) for unit, mask in pairs]
+        self.domain = domain
+        loaded = [_load(case, in_channels, num_classes) for case in self.cases]
+        self.normalisation = normalisation or measure_volumes(unit for unit, _, _ in loaded)
+        self._volumes = [(standardise_volume(unit, self.normalisation), mask) for unit, mask, _ in loaded]
+        depth, height, width = np.median([spacing for _, _, spacing in loaded], axis=0).tolist()
+        self.spacing_mm: tuple[float, float, float] = (depth, height, width)
 
     @property
     def length_per_epoch(self) -> int:
@@ -101,7 +97,7 @@ class VolumeSet:
         rng = np.random.default_rng([self.seed, _number(stage), epoch])
         return [int(index) for index in rng.permutation(self.length_per_epoch)]
 
-    def sample(self, stage: str | int, epoch: int, index: int) -> VolumeSample:
+    def sample(self, stage: str | int, epoch: int, index: int) -> Sample:
         """One patch; the same arguments give the same patch in every process.
 
         Parameters
@@ -124,12 +120,12 @@ class VolumeSet:
         patch, labels = draw_patch(
             image, mask, self.patch_size, self.augment, foreground_share=self.foreground_share, seed=seed
         )
-        return VolumeSample(patch, labels, self.cases[place].id)
+        return Sample(patch, labels, self.cases[place].id, self.domain)
 
-    def whole(self, place: int) -> VolumeSample:
+    def whole(self, place: int) -> Sample:
         """The whole volume of the case at ``place``, unchanged but standardised."""
         image, mask = self._volumes[place]
-        return VolumeSample(image, mask.astype(np.int64), self.cases[place].id)
+        return Sample(image, mask.astype(np.int64), self.cases[place].id, self.domain)
 
 
 def _check_settings(
@@ -147,8 +143,8 @@ def _check_settings(
 
 def _load(
     case: VolumeCase, in_channels: int, num_classes: int
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Image stretched to 0..1 and mask of one case, after all checks."""
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], tuple[float, float, float]]:
+    """Image stretched to 0..1, mask and voxel size of one case, after all checks."""
     image, mask = read_volume(case.image), read_mask_volume(case.mask)
     if image.shape != mask.shape:
         raise DataError(f"{case.image} has {image.shape} voxels but its mask {case.mask} has {mask.shape}.")
@@ -162,7 +158,7 @@ def _load(
     elif int(labels.min()) < 0 or int(labels.max()) >= num_classes:
         outside = int(labels.max()) if int(labels.max()) >= num_classes else int(labels.min())
         raise DataError(f"The mask {case.mask} holds class {outside}; expected 0 to {num_classes - 1}.")
-    return volume_to_unit(image.values), labels.astype(np.uint8)
+    return volume_to_unit(image.values), labels.astype(np.uint8), image.spacing_mm
 
 
 def _number(stage: str | int) -> int:

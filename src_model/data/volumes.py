@@ -165,7 +165,23 @@ def write_mask_volume(path: str | Path, mask: NDArray[Any], like: Volume) -> Pat
         raise ImageError(f"A mask volume must be named .nii or .nii.gz but got {path}.")
     if mask.shape != like.shape:
         raise ImageError(f"The mask has {mask.shape} voxels but the volume has {like.shape}.")
-    stored = mask.transpose(2, 1, 0).astype(_label_type(mask))
+    return _write(Path(path), mask.astype(_label_type(mask)), like)
+
+
+def write_volume(path: str | Path, values: NDArray[np.float32], like: Volume) -> Path:
+    """Write numbers ``(C, Z, Y, X)`` on the grid of the file that ``like`` was read from.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    """
+    return _write(Path(path), values[0] if len(values) == 1 else np.moveaxis(values, 0, -1), like)
+
+
+def _write(path: Path, values: NDArray[Any], like: Volume) -> Path:
+    """Write ``(Z, Y, X)`` or ``(Z, Y, X, C)`` by atomic rename."""
+    stored = values.transpose(2, 1, 0, *range(3, values.ndim))
     inverse = ornt_transform(_CANONICAL, io_orientation(like.affine))
     image = nib.Nifti1Image(np.ascontiguousarray(apply_orientation(stored, inverse)), like.affine)
     image.header.set_xyzt_units(like.unit)
@@ -174,7 +190,7 @@ def write_mask_volume(path: str | Path, mask: NDArray[Any], like: Volume) -> Pat
         if str(path).lower().endswith(".gz"):
             content = gzip.compress(content, compresslevel=6, mtime=0)
         temporary.write_bytes(content)
-    return Path(path)
+    return path
 
 
 def _check_packing(path: Path) -> None:

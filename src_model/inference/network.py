@@ -13,14 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from src_model.config import Normalisation
+from src_model.config import DomainInfo, Normalisation
 from src_model.device import autocast, is_out_of_memory, resolve_device, resolve_precision
-from src_model.errors import CheckpointError, ConfigError
+from src_model.errors import CheckpointError, ConfigError, ModelError
 from src_model.events import Control
 from src_model.models.base import SegmentationModel
 from src_model.models.checkpoint import Checkpoint, load_checkpoint
+from src_model.models.domains import Domain, find_domain
 from src_model.models.experts import check_top_k
 from src_model.models.skips import Segmentation
+from src_model.models.universal3d import U2Net3D
 
 T = TypeVar("T")
 
@@ -42,13 +44,15 @@ class Network:
         See :mod:`src_model.device`.
     top_k
         Experts per router; ``None`` = as trained. Ignored by networks without experts.
+    domain
+        Of the images, for a network that serves several; ``None`` = the only one.
     control
         Checked before each layer, so that a stop need not wait for the end of a large image.
 
     Raises
     ------
     CheckpointError, ConfigError, DeviceError, ModelError
-        When the file, the precision, the device or ``top_k`` cannot be used.
+        When the file, the precision, the device, ``top_k`` or the domain cannot be used.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Network:
         device: str = "auto",
         precision: str = "auto",
         top_k: int | None = None,
+        domain: str | int | None = None,
         control: Control | None = None,
     ) -> None:
         if precision not in PRECISIONS:
@@ -71,21 +76,20 @@ class Network:
             check_top_k(top_k, own.num_experts)
         self.top_k = top_k if own.num_experts else None
         self.model: SegmentationModel = own.eval().to(self.device)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if own.dims == 2:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if control is not None:
             _watch(self.model, control)
-        self.normalisation: Normalisation = opened.normalisation
+        self.domain, (self.in_channels, self._num_classes) = _domain(own, domain)
+        info = opened.domains.get(self.domain or "", DomainInfo(normalisation=opened.normalisation))
+        self.normalisation: Normalisation = info.normalisation
+        self.spacing_mm = info.spacing_mm
         self.training: dict[str, Any] = dict(opened.training)
-
-    @property
-    def in_channels(self) -> int:
-        """Channels of the images that it takes."""
-        return self.model.in_channels
 
     @property
     def foreground_classes(self) -> int:
         """Number of classes without the background."""
-        return max(self.model.num_classes - 1, 1)
+        return max(self._num_classes - 1, 1)
 
     @property
     def batch_size(self) -> int:
@@ -93,9 +97,10 @@ class Network:
         return 1 if self.device.type == "cpu" else 4
 
     def tensor(self, images: NDArray[np.float32]) -> Tensor:
-        """``images`` (B, C, H, W) on the device, laid out as the network likes it."""
+        """``images`` (B, C, [D,] H, W) on the device, laid out as the network likes it."""
         batch = torch.from_numpy(np.ascontiguousarray(images))
-        return batch.to(self.device, memory_format=torch.channels_last)
+        layout = torch.channels_last if batch.ndim == 4 else torch.preserve_format
+        return batch.to(self.device, memory_format=layout)
 
     def logits(self, images: NDArray[np.float32]) -> Tensor:
         """Logits of a batch.
@@ -103,12 +108,12 @@ class Network:
         Parameters
         ----------
         images
-            (B, C, H, W), standardised.
+            (B, C, [D,] H, W), standardised.
 
         Returns
         -------
         Tensor
-            (B, K, H, W) float32 on the device.
+            (B, K, [D,] H, W) float32 on the device.
 
         Raises
         ------
@@ -117,7 +122,7 @@ class Network:
         """
 
         def forward(model: SegmentationModel, x: Tensor) -> Tensor:
-            result: Segmentation = model(x, top_k=self.top_k)
+            result: Segmentation = model(x, top_k=self.top_k, domain=self.domain)
             return result.logits.float()
 
         return self.run(images, forward)
@@ -150,8 +155,24 @@ class Network:
             raise
 
 
+def _domain(model: SegmentationModel, domain: str | int | None) -> tuple[str | None, Domain]:
+    """Name of a domain, or ``None`` for a network without; its channels and classes.
+
+    Raises
+    ------
+    ModelError
+        When the domain is unknown, must be told, or the network has none.
+    """
+    if isinstance(model, U2Net3D):
+        name = list(model.domains)[find_domain(model.domains, domain)]
+        return name, model.domains[name]
+    if domain is not None:
+        raise ModelError(f"The network '{model.name}' has no domains; leave domain {domain!r} out.")
+    return None, Domain(model.in_channels, model.num_classes)
+
+
 def probabilities(logits: Tensor) -> Tensor:
-    """Logits (K, h, w) to probabilities of the foreground classes (F, h, w).
+    """Logits (K, ...) to probabilities of the foreground classes (F, ...).
 
     One channel: its sigmoid (F = 1). More: their softmax without the background (F = K - 1).
     """
@@ -159,7 +180,7 @@ def probabilities(logits: Tensor) -> Tensor:
 
 
 def classes(logits: Tensor, threshold: float) -> Tensor:
-    """Logits (K, h, w) to classes (h, w) uint8.
+    """Logits (K, ...) to classes (...) uint8.
 
     One channel: 1 where the probability is above ``threshold``. More: the most probable class.
     """

@@ -26,7 +26,7 @@ def to_objects(mask: NDArray[Any], *, min_size: int = LEAST_PIXELS, split: bool 
     Parameters
     ----------
     mask
-        (H, W), bool or whole numbers: 0 = background, other values = classes.
+        (H, W) or (D, H, W), bool or whole numbers: 0 = background, other values = classes.
     min_size
         Objects of fewer pixels are removed.
     split
@@ -35,7 +35,7 @@ def to_objects(mask: NDArray[Any], *, min_size: int = LEAST_PIXELS, split: bool 
     Returns
     -------
     ndarray
-        (H, W) uint32: 0 = background, objects 1, 2, ... without gaps.
+        Of that shape, uint32: 0 = background, objects 1, 2, ... without gaps.
     """
     labels = np.zeros(mask.shape, np.uint32)
     for value in np.unique(mask[mask != 0]):

@@ -1,4 +1,4 @@
-"""Writes the results of one image: masks and probabilities, each complete or not at all."""
+"""Writes the results of one image or volume: masks and probabilities, each complete or not at all."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from src_model.data.image_io import write_mask
+from src_model.data.volumes import Volume, write_mask_volume, write_volume
 from src_model.files import atomic_path
 from src_model.inference.sources import probability_path
 
@@ -25,6 +26,21 @@ def write_results(mask_path: Path, mask: NDArray[Any], probability: NDArray[np.f
     if probability is not None:
         write_float_image(probability_path(mask_path), probability)
     write_mask(mask_path, mask)
+
+
+def write_volume_results(
+    mask_path: Path, mask: NDArray[Any], probability: NDArray[np.float32] | None, like: Volume
+) -> None:
+    """Write ``mask`` (Z, Y, X) and, beside it, ``probability`` (K, Z, Y, X) on the grid of ``like``.
+
+    Raises
+    ------
+    OutputError
+        When the folder is not writable or full.
+    """
+    if probability is not None:
+        write_volume(probability_path(mask_path), probability, like)
+    write_mask_volume(mask_path, mask, like)
 
 
 def write_float_image(path: Path, values: NDArray[np.float32]) -> Path:

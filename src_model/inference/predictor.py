@@ -1,4 +1,4 @@
-"""Segments images in memory or on disk: a generator of events, the last of which carries the masks."""
+"""Segments images and volumes: a generator of events, the last of which carries the masks."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from src_model.inference.image_run import ImageRun
 from src_model.inference.network import Network
 from src_model.inference.request import Request
 from src_model.inference.sources import Source, list_sources, plan_outputs
+from src_model.inference.volume_run import VolumeRun
 from src_model.models.checkpoint import Checkpoint
 
 ImageSource = NDArray[Any] | str | PathLike[str]
@@ -45,8 +46,9 @@ def segment(
     probability: bool = False,
     axes: str | None = None,
     batch_size: int | None = None,
+    domain: str | int | None = None,
 ) -> Iterator[Event]:
-    """Segment one or several images.
+    """Segment one or several images, or volumes with a 3-D network.
 
     Nothing happens before the first event is asked for. Closing the iterator ends the work; files
     appear complete or not at all. The caller's network is neither moved nor changed.
@@ -57,6 +59,10 @@ def segment(
     enlarged, unless ``tile`` is given. Otherwise images of up to 1024 x 1024 pixels are seen in
     one piece, larger ones in tiles; the routers of a mixture then decide for each tile.
 
+    A 3-D network takes whole volumes: ``.nii`` or ``.nii.gz`` files, whose masks are NIfTI files on
+    the same grid, and arrays or TIFF stacks ``(Z, Y, X)``, perhaps with channels. It sees them in
+    overlapping patches of the size that it was trained on.
+
     Parameters
     ----------
     source
@@ -65,8 +71,8 @@ def segment(
     checkpoint
         A checkpoint or its path.
     out
-        Folder for ``<stem>_mask.tif``, and ``<stem>_probability.tif`` where asked for; ``None`` =
-        results travel in the events.
+        Folder for ``<stem>_mask.tif`` (of NIfTI files ``.nii.gz``), and ``<stem>_probability`` where
+        asked for; ``None`` = results travel in the events.
     control
         Token to pause and stop, checked between the layers of the network and between pieces.
     device, precision
@@ -76,7 +82,8 @@ def segment(
     threshold
         With one class: the probability above which is foreground. Several classes: unused.
     tile, halo
-        Side of the tiles' kept part and context read around it, pixels; ``None`` = 512 and 64.
+        Side of the tiles' kept part and context read around it, pixels; ``None`` = 512 and 64. Of
+        volumes, ``tile`` is the side of the patches and ``halo`` is not used.
     roi
         Only this region (x, y, width, height), pixels of the full resolution; the result has the
         region's size. What lies around it is still seen as context.
@@ -89,6 +96,8 @@ def segment(
         :func:`src_model.inference.axes.guess_axes`.
     batch_size
         Tiles at a time; ``None`` = 1 on a CPU, else 4.
+    domain
+        For a network that serves several (3D U2-Net): which organ, by name or number.
 
     Yields
     ------
@@ -118,7 +127,9 @@ def segment(
     sources = list_sources(source)
     targets = plan_outputs(sources, out)
     control = control or Control()
-    network = Network(checkpoint, device=device, precision=precision, top_k=top_k, control=control)
+    network = Network(
+        checkpoint, device=device, precision=precision, top_k=top_k, domain=domain, control=control
+    )
     yield from _all_images(list(zip(sources, targets, strict=True)), network, request, control)
 
 
@@ -152,7 +163,8 @@ def _one_image(
     """Segment one image; the outcome is its result or why there is none."""
     try:
         control.check()
-        run = ImageRun(source, target, network, request, control)
+        kind = VolumeRun if network.model.dims == 3 else ImageRun
+        run = kind(source, target, network, request, control)
         result = yield from run.events()
     except (Stopped, DataError, ImageError) as reason:
         return reason

@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src_model.data.image_io import read_image
-from src_model.errors import ConfigError, OutputError
+from src_model.data.volumes import is_volume_path, volume_stem
+from src_model.errors import ConfigError, ImageError, OutputError
+from src_model.models.registry import list_models
 
-MASK_ENDING = "_mask.tif"
-PROBABILITY_ENDING = "_probability.tif"
+MASK, PROBABILITY = "_mask", "_probability"
+"""What follows the stem in the names of the result files."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,8 @@ class Source:
     """For messages and events: the path, or ``image`` (``image 2``, ...) for arrays."""
     stem: str
     """Beginning of the names of its output files."""
+    suffix: str = ".tif"
+    """Ending of its output files."""
     path: Path | None = None
     array: NDArray[Any] | None = None
 
@@ -37,7 +41,14 @@ class Source:
         ------
         DataError
             When the file cannot be read.
+        ImageError
+            When it is a volume, which only 3-D networks take.
         """
+        if self.path is not None and is_volume_path(self.path):
+            raise ImageError(
+                f"{self.path} is a volume but this model takes flat images; use a model of a network for "
+                f"volumes: {', '.join(list_models(dims=3))}."
+            )
         return read_image(self.path or self.name) if self.array is None else self.array
 
 
@@ -59,6 +70,8 @@ def list_sources(source: Any) -> tuple[Source, ...]:
 def _source(item: Any, name: str) -> Source:
     if isinstance(item, (str, os.PathLike)):
         path = Path(item)
+        if is_volume_path(path):
+            return Source(str(path), volume_stem(path), ".nii.gz", path=path)
         return Source(str(path), _stem(path), path=path)
     return Source(name, name.replace(" ", "_"), array=np.asarray(item))
 
@@ -71,8 +84,8 @@ def _stem(path: Path) -> str:
 def plan_outputs(sources: Sequence[Source], out: str | os.PathLike[str] | None) -> list[Path | None]:
     """The mask file of each source: ``<stem>_mask.tif``, then ``<stem>_2_mask.tif``, and so on.
 
-    The numbered names keep sources of equal stem apart, and keep a mask from taking the place of
-    one of the sources. All are ``None`` where ``out`` is ``None``.
+    Of a NIfTI file it ends in ``.nii.gz``. The numbered names keep sources of equal stem apart, and
+    keep a mask from taking the place of one of the sources. All are ``None`` where ``out`` is ``None``.
 
     Raises
     ------
@@ -86,7 +99,7 @@ def plan_outputs(sources: Sequence[Source], out: str | os.PathLike[str] | None) 
     taken = {_key(source.path) for source in sources if source.path is not None}
     targets: list[Path | None] = []
     for source in sources:
-        target = _free_name(folder, source.stem, taken)
+        target = _free_name(folder, source, taken)
         taken |= {_key(target), _key(probability_path(target))}
         targets.append(target)
     return targets
@@ -94,14 +107,15 @@ def plan_outputs(sources: Sequence[Source], out: str | os.PathLike[str] | None) 
 
 def probability_path(mask: Path) -> Path:
     """The file beside ``mask`` that holds the probabilities of the same image."""
-    return mask.with_name(mask.name.removesuffix(MASK_ENDING) + PROBABILITY_ENDING)
+    stem, _, suffix = mask.name.rpartition(MASK)
+    return mask.with_name(f"{stem}{PROBABILITY}{suffix}")
 
 
-def _free_name(folder: Path, stem: str, taken: Iterable[str]) -> Path:
+def _free_name(folder: Path, source: Source, taken: Iterable[str]) -> Path:
     number = 1
     while True:
-        numbered = stem if number == 1 else f"{stem}_{number}"
-        target = folder / f"{numbered}{MASK_ENDING}"
+        numbered = source.stem if number == 1 else f"{source.stem}_{number}"
+        target = folder / f"{numbered}{MASK}{source.suffix}"
         if not {_key(target), _key(probability_path(target))} & {*taken}:
             return target
         number += 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src_model import __version__
-from src_model.config import ClassInfo, Normalisation
+from src_model.config import ClassInfo, DomainInfo, Normalisation
 from src_model.errors import CheckpointError, ModelError, OutputError
 from src_model.files import atomic_path
 from src_model.models.header import CheckpointInfo, read_checkpoint_info
@@ -47,6 +47,7 @@ def save_checkpoint(
     pixel_size_um: float | None = None,
     history: Iterable[Mapping[str, Any]] = (),
     training: Mapping[str, Any] | None = None,
+    domains: Mapping[str, DomainInfo] | None = None,
 ) -> Path:
     """Write ``model`` and its description as safetensors, by atomic rename.
 
@@ -67,6 +68,8 @@ def save_checkpoint(
         One JSON-ready entry per epoch.
     training
         How the training images reached the network; JSON-ready.
+    domains
+        Of a network that serves several: classes, standardisation and voxel size of each.
 
     Returns
     -------
@@ -100,6 +103,7 @@ def save_checkpoint(
             "python": platform.python_version(),
         },
         training=dict(training or {}),
+        domains=dict(domains or {}),
     )
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     with atomic_path(path) as temporary:

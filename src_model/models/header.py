@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from src_model.config import ClassInfo, Normalisation
+from src_model.config import ClassInfo, DomainInfo, Normalisation
 from src_model.errors import CheckpointError
 
 FORMAT = "utanet-checkpoint"
@@ -36,6 +36,8 @@ class CheckpointInfo:
     """Versions of the programs that wrote the file."""
     training: dict[str, Any]
     """How the training images reached the network, e.g. ``image_size`` and ``sampling``."""
+    domains: dict[str, DomainInfo] = field(default_factory=dict)
+    """Of a network that serves several domains: what is known of each, by name."""
 
     def to_metadata(self) -> dict[str, str]:
         """As the text pairs that a safetensors file may carry."""
@@ -47,6 +49,7 @@ class CheckpointInfo:
             "history": list(self.history),
             "versions": self.versions,
             "training": self.training,
+            "domains": {name: info.model_dump() for name, info in self.domains.items()},
         }
         return {
             "format": FORMAT,
@@ -89,6 +92,7 @@ def read_checkpoint_info(path: str | Path) -> CheckpointInfo:
             history=tuple(values["history"]),
             versions=dict(values["versions"]),
             training=dict(values["training"]),
+            domains={k: DomainInfo.model_validate(v) for k, v in values.get("domains", {}).items()},
         )
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise CheckpointError(f"The description inside {path} is damaged; use another copy.") from error

@@ -27,6 +27,7 @@ class EpochRecord:
     learning_rate: float
     expert_usage: ExpertUsage | None
     seconds: float
+    domain_dice: dict[str, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -97,9 +98,10 @@ class History:
 def _flat(record: EpochRecord) -> dict[str, Any]:
     row = record.to_dict()
     usage = row.pop("expert_usage") or ()
+    domains = {f"dice_{name}": value for name, value in (row.pop("domain_dice") or {}).items()}
     shares = {
         f"router{r}_expert{e}": share
         for r, shares in enumerate(usage, start=1)
         for e, share in enumerate(shares, start=1)
     }
-    return {**row, **shares}
+    return {**row, **domains, **shares}

@@ -8,11 +8,13 @@ from typing import Any
 from torch import Tensor
 from torch.optim import AdamW
 
-from src_model.config import Normalisation, TrainConfig
+from src_model.config import TrainConfig
 from src_model.models.base import SegmentationModel
 from src_model.models.checkpoint import load_checkpoint, read_checkpoint_info, save_checkpoint
+from src_model.models.registry import list_models
 from src_model.training.history import EpochRecord, History
 from src_model.training.run_folder import RunFolder
+from src_model.training.sources import Sources
 from src_model.training.stages import Plan, Stage
 from src_model.training.state import RunState, save_state
 
@@ -33,7 +35,7 @@ class Keeper:
         stage: Stage,
         model: SegmentationModel,
         optimiser: AdamW,
-        normalisation: Normalisation,
+        sources: Sources,
     ) -> bool:
         """Save everything after the epoch that ends ``state.history``; whether it was the best.
 
@@ -50,10 +52,11 @@ class Keeper:
                 self.folder.best(newest),
                 model,
                 classes=self.config.classes,
-                normalisation=normalisation,
+                normalisation=sources.training.normalisation,
                 pixel_size_um=self.config.pixel_size_um,
                 history=[record.to_dict() for record in history.records],
                 training=self._provenance(newest),
+                domains=sources.domains,
             )
         save_state(self.folder.state, state, model, optimiser, stage)
         self.tidy(history)
@@ -81,6 +84,7 @@ class Keeper:
                 pixel_size_um=checkpoint.pixel_size_um,
                 history=[record.to_dict() for record in history.records[:until]],
                 training=checkpoint.training,
+                domains=checkpoint.domains,
             )
         self.tidy(history)
 
@@ -90,11 +94,14 @@ class Keeper:
 
     def _provenance(self, record: EpochRecord) -> dict[str, Any]:
         data = self.config.data
+        if self.config.model.name in list_models(dims=3):
+            seen: dict[str, Any] = {"patch_size": self.config.volume.patch_size}
+        else:
+            keys = ("sampling", "image_size", "intensity_range")
+            seen = {key: getattr(data, key) for key in keys}
         return {
-            "dataset": data.root.name,
-            "sampling": data.sampling,
-            "image_size": data.image_size,
-            "intensity_range": data.intensity_range,
+            "dataset": ", ".join(root.name for root in (data.root, *data.more_roots)),
+            **seen,
             "seed": self.config.seed,
             "stage": record.stage,
             "epoch": record.epoch,

@@ -24,34 +24,28 @@ class Losses(NamedTuple):
 class Objective:
     """Loss of a network's output against the masks.
 
-    The segmentation loss is a mean over the samples of a batch (each sample has its own Dice),
+    With one channel of logits: binary cross-entropy and Dice of the sigmoid (Milletari et al.,
+    2016). With more: cross-entropy over all classes and Dice of the softmax, mean over the
+    foreground classes. It is a mean over the samples of a batch (each sample has its own Dice),
     so the loss of a batch is the mean of the losses of its parts. The balance loss is one of the
     whole batch and is not.
 
     Parameters
     ----------
-    num_classes
-        1: binary cross-entropy and Dice of the sigmoid (Milletari et al., 2016). More:
-        cross-entropy over all classes and Dice of the softmax, mean over the foreground classes.
     balance_weight
         Weight of the balance loss, 0.01 in the UTANet paper.
     auxiliary_weights
         Weights of the side outputs of a network with deep supervision, beside 1 for the main one.
     """
 
-    def __init__(
-        self, num_classes: int, balance_weight: float, auxiliary_weights: tuple[float, ...] = ()
-    ) -> None:
-        self.num_classes = num_classes
+    def __init__(self, balance_weight: float, auxiliary_weights: tuple[float, ...] = ()) -> None:
         self.balance_weight = balance_weight
         self.auxiliary_weights = auxiliary_weights
-        several = num_classes > 1
-        self._dice = DiceLoss(
-            sigmoid=not several, softmax=several, to_onehot_y=several, include_background=not several
-        )
+        self._dice_of_one = DiceLoss(sigmoid=True)
+        self._dice_of_several = DiceLoss(softmax=True, to_onehot_y=True, include_background=False)
 
     def __call__(self, output: Segmentation, masks: Tensor) -> Losses:
-        """Compare ``output`` with ``masks`` (int64 ``(B, H, W)``, 0 = background)."""
+        """Compare ``output`` with ``masks`` (int64 ``(B, [D,] H, W)``, 0 = background)."""
         segmentation = self.segmentation(output.logits, masks)
         if output.auxiliary:
             for weight, logits in zip(self.auxiliary_weights, output.auxiliary, strict=True):
@@ -62,13 +56,12 @@ class Objective:
         return Losses(segmentation + self.balance_weight * balance, segmentation, balance)
 
     def segmentation(self, logits: Tensor, masks: Tensor) -> Tensor:
-        """Cross-entropy plus Dice of ``logits`` ``(B, K, H, W)``, computed in float32; a scalar."""
+        """Cross-entropy plus Dice of ``logits`` ``(B, K, [D,] H, W)``, computed in float32; a scalar."""
         logits = logits.float()
-        if self.num_classes == 1:
-            target = (masks > 0).unsqueeze(1).float()
-            entropy = F.binary_cross_entropy_with_logits(logits, target)
-        else:
-            target = masks.unsqueeze(1)
-            entropy = F.cross_entropy(logits, masks)
-        dice: Tensor = self._dice(logits, target)
-        return entropy + dice
+        target = masks.unsqueeze(1)
+        if logits.shape[1] == 1:
+            target = (target > 0).float()
+            dice: Tensor = self._dice_of_one(logits, target)
+            return F.binary_cross_entropy_with_logits(logits, target) + dice
+        dice = self._dice_of_several(logits, target)
+        return F.cross_entropy(logits, masks) + dice

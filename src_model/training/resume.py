@@ -11,9 +11,8 @@ _FREE = {"out", "resume", "device", "stage1.epochs", "stage2.epochs"}
 
 
 def frozen_settings(config: TrainConfig) -> dict[str, Any]:
-    """The configuration, JSON-ready, as it is saved with the state (the data folder absolute)."""
-    data = config.data.model_copy(update={"root": config.data.root.absolute()})
-    return config.model_copy(update={"data": data}).model_dump(mode="json")
+    """The configuration, JSON-ready, as it is saved with the state (paths to read from absolute)."""
+    return config.with_absolute_inputs().model_dump(mode="json")
 
 
 def check_same_run(saved: dict[str, Any], config: TrainConfig) -> None:

@@ -108,9 +108,7 @@ class Run:
                 micro_batch=work.stepper.micro_batch,
                 history=self.state.history.with_record(record),
             )
-            improved = self.keeper.save(
-                self.state, stage, work.model, work.optimiser, self.sources.training.normalisation
-            )
+            improved = self.keeper.save(self.state, stage, work.model, work.optimiser, self.sources)
             self.clock.end_epoch(stage)
             yield EpochFinished(
                 epochs=stage.settings.epochs,

@@ -89,9 +89,8 @@ class RunFolder:
 
     def write_config(self, config: TrainConfig) -> None:
         """Write the configuration so that it can be used again from anywhere."""
-        data = config.data.model_copy(update={"root": config.data.root.absolute()})
-        plain = config.model_copy(
-            update={"data": data, "out": config.out.absolute(), "resume": False},
+        plain = config.with_absolute_inputs().model_copy(
+            update={"out": config.out.absolute(), "resume": False}
         )
         atomic_write_text(self.config, plain.to_yaml())
 

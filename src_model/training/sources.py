@@ -1,27 +1,68 @@
-"""The images of a run: found, divided into training and validation, and loaded."""
+"""What a run learns from: found, divided into training and validation, and loaded."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Protocol
 
-from src_model.config import TrainConfig
+from src_model.config import DomainInfo, Normalisation, TrainConfig
 from src_model.data.dataset import TrainingSet, ValidationSet
-from src_model.data.layouts import Case, find_cases
+from src_model.data.decathlon import DESCRIPTION
+from src_model.data.layouts import find_cases
+from src_model.data.sample import Sample
 from src_model.data.splits import folds, train_validation
+from src_model.errors import ConfigError
+from src_model.models.registry import list_models, models_with_domains
+from src_model.training.domains import adapted_info, read_datasets
+from src_model.training.steps import spread
+from src_model.training.volume_sources import divide, load_volumes
+
+
+class Learned(Protocol):
+    """Samples to learn from, each a pure function of stage, epoch and index."""
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """To be stored with the trained network."""
+
+    def __len__(self) -> int:
+        """Images or volumes."""
+
+    def orders(self, stage: str | int, epoch: int) -> list[list[int]]:
+        """Indices of an epoch's samples; only those of one list may share a batch."""
+
+    def sample(self, stage: str | int, epoch: int, index: int) -> Sample:
+        """The sample of that index."""
+
+
+class Scored(Protocol):
+    """Whole images or volumes to score on."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Sample]: ...
 
 
 @dataclass(frozen=True)
 class Sources:
     """What a run learns from."""
 
-    training: TrainingSet
-    validation: ValidationSet
+    training: Learned
+    validation: Scored
     fingerprint: str
     """Changes when other cases are found or they are divided otherwise."""
     warnings: tuple[str, ...] = ()
+    domains: Mapping[str, DomainInfo] = field(default_factory=dict)
+    """Of a network with domains: what its checkpoint should say of each, the older ones too."""
+
+    def batches(self, stage: str, epoch: int, size: int) -> list[Sequence[int]]:
+        """Indices of each step of an epoch, ``size`` or fewer; the domains take turns."""
+        by_domain = [spread(order, size) for order in self.training.orders(stage, epoch)]
+        return [batch for turn in zip_longest(*by_domain) for batch in turn if batch is not None]
 
 
 def load_sources(config: TrainConfig) -> Sources:
@@ -29,10 +70,20 @@ def load_sources(config: TrainConfig) -> Sources:
 
     Raises
     ------
+    ConfigError
+        When the dataset is one of volumes and the network is not, or the reverse.
     DataError
-        When there are no pairs, or an image or mask cannot be used; names the file.
+        When there are no cases, or an image or mask cannot be used; names the file.
     """
+    if config.model.name in models_with_domains():
+        return _load_volumes(config)
     data = config.data
+    if data.layout == "decathlon" or (data.layout == "auto" and (data.root / DESCRIPTION).is_file()):
+        raise ConfigError(
+            f"{data.root} holds volumes of the Medical Segmentation Decathlon but the network "
+            f"'{config.model.name}' takes flat images; choose one for volumes: "
+            f"{', '.join(list_models(dims=3))}."
+        )
     listing = find_cases(data.root, data.layout)
     if data.folds is None:
         training, validation = train_validation(listing.cases, data.validation_fraction, config.seed)
@@ -40,10 +91,36 @@ def load_sources(config: TrainConfig) -> Sources:
         training, validation = folds(listing.cases, data.folds, data.fold, config.seed)
     learned = TrainingSet(training, data, config.augment, config.model, config.seed)
     scored = ValidationSet(validation, data, config.model, normalisation=learned.normalisation)
-    return Sources(learned, scored, fingerprint(training, validation), tuple(listing.problems))
+    return Sources(learned, scored, fingerprint(_ids(training), _ids(validation)), tuple(listing.problems))
 
 
-def fingerprint(training: Iterable[Case], validation: Iterable[Case]) -> str:
+def _load_volumes(config: TrainConfig) -> Sources:
+    datasets = read_datasets(config.data, config.model.name)
+    learned, scored, infos = load_volumes(config, datasets)
+    older = adapted_info(config.model)
+    used = [
+        (name, _ids(part))
+        for name, dataset in datasets.items()
+        for part in divide(dataset, config.data, config.seed)
+    ]
+    return Sources(
+        learned,
+        scored,
+        fingerprint(*used),
+        tuple(problem for dataset in datasets.values() for problem in dataset.problems),
+        {**(older.domains if older else {}), **infos},
+    )
+
+
+class _Case(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+def _ids(cases: Iterable[_Case]) -> list[str]:
+    return [case.id for case in cases]
+
+
+def fingerprint(*parts: object) -> str:
     """A digest of which cases are used for what."""
-    ids = [[case.id for case in training], [case.id for case in validation]]
-    return hashlib.sha256(json.dumps(ids).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

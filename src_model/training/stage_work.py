@@ -15,7 +15,7 @@ from src_model.training.losses import Objective
 from src_model.training.optim import cosine, make_optimiser, set_learning_rate
 from src_model.training.sources import Sources
 from src_model.training.stages import Stage, build_network, set_training, take_over
-from src_model.training.steps import Place, Stepper, StepResult, spread
+from src_model.training.steps import Place, Stepper, StepResult
 from src_model.training.usage import UsageMeter
 from src_model.training.validation import validate
 
@@ -68,9 +68,7 @@ class StageWork:
         if self.model.dims == 2:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = make_optimiser(self.model, stage.settings)
-        self.objective = Objective(
-            config.model.num_classes, config.balance_weight, self.model.auxiliary_weights
-        )
+        self.objective = Objective(config.balance_weight, self.model.auxiliary_weights)
         self.stepper = Stepper(
             self.model,
             self.optimiser,
@@ -84,8 +82,7 @@ class StageWork:
 
     def batches(self, epoch: int) -> list[Sequence[int]]:
         """Indices of the samples of each step of an epoch; the same at every call."""
-        effective = self.config.batch_size * self.config.accumulate
-        return spread(self.sources.training.order(self.stage.name, epoch), effective)
+        return self.sources.batches(self.stage.name, epoch, self.config.batch_size * self.config.accumulate)
 
     def start_epoch(self) -> None:
         """Set the training mode and forget the losses of the epoch before."""
@@ -117,6 +114,7 @@ class StageWork:
             device=self.compute.device,
             precision=self.compute.precision,
             pixels=self.stepper.micro_batch * self.config.data.image_size**2,
+            patch_size=self.config.volume.patch_size,
             between=self._between,
             place=Place(self.stage.name, epoch, len(self._results)),
         )
@@ -130,6 +128,7 @@ class StageWork:
             validation_loss=scores.loss,
             dice=scores.dice,
             iou=scores.iou,
+            domain_dice=scores.domain_dice,
             learning_rate=self._rate,
             expert_usage=self._usage.mean(),
             seconds=seconds(),

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from src_model.config import ModelConfig, StageConfig, TrainConfig
 from src_model.errors import CheckpointError, ConfigError
 from src_model.models.base import SegmentationModel
-from src_model.models.registry import create_model, list_models
+from src_model.models.registry import create_model
+from src_model.training.domains import adapted_network
 from src_model.training.seeding import seeded
 
 StageName = Literal["1", "2", "joint"]
@@ -60,7 +61,6 @@ def plan_stages(config: TrainConfig) -> Plan:
     ModelError
         When the network cannot be made.
     """
-    _check_flat(config.model.name)
     first = Stage("1", 1, config.stage1)
     wanted = {
         "both": (first, Stage("2", 2, config.stage2)),
@@ -82,15 +82,6 @@ def plan_stages(config: TrainConfig) -> Plan:
     return Plan(stages, warnings)
 
 
-def _check_flat(name: str) -> None:
-    flat = list_models(dims=2)
-    if name in list_models() and name not in flat:
-        raise ConfigError(
-            f"The network '{name}' takes volumes but training reads flat images; choose one of: "
-            f"{', '.join(flat)}."
-        )
-
-
 def has_mixture(model: ModelConfig) -> bool:
     """Whether the network of that configuration has a mixture of experts."""
     with torch.device("meta"):
@@ -98,8 +89,13 @@ def has_mixture(model: ModelConfig) -> bool:
 
 
 def build_network(config: TrainConfig, stage: Stage) -> SegmentationModel:
-    """The network of ``stage`` with weights that depend on the seed and the stage alone."""
+    """The network of ``stage`` with fresh weights that depend on the seed and the stage alone.
+
+    One that is adapted has the weights of its checkpoint, and only its new domains learn.
+    """
     with seeded(torch.device("cpu"), config.seed, "weights", stage.name):
+        if config.model.adapt_from is not None:
+            return adapted_network(config.model)
         network = _create(config.model, stage.network)
     freeze(network, stage)
     return network

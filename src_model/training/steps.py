@@ -19,7 +19,7 @@ from src_model.training.seeding import seeded
 from src_model.training.usage import UsageMeter
 
 if TYPE_CHECKING:
-    from src_model.data.dataset import Sample
+    from src_model.data.sample import Sample
 
 Item = TypeVar("Item")
 
@@ -52,10 +52,14 @@ def spread(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
 
 
 def to_batch(samples: Sequence[Sample], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images float32 ``(B, C, H, W)`` in channels_last and masks int64 ``(B, H, W)`` on the device."""
+    """Images float32 ``(B, C, [D,] H, W)`` and masks int64 ``(B, [D,] H, W)`` on the device.
+
+    Flat images are laid out as channels_last.
+    """
     images = torch.from_numpy(np.stack([sample.image for sample in samples]))
     masks = torch.from_numpy(np.stack([sample.mask for sample in samples]).astype(np.int64, copy=False))
-    return images.to(device, memory_format=torch.channels_last), masks.to(device)
+    layout = torch.channels_last if images.ndim == 4 else torch.preserve_format
+    return images.to(device, memory_format=layout), masks.to(device)
 
 
 class Stepper:
@@ -152,7 +156,7 @@ class Stepper:
         """Add the gradient of one part, weighted by its share of the step."""
         images, masks = to_batch(samples, self.device)
         with autocast(self.device, self.precision):
-            output = self.model(images)
+            output = self.model(images, domain=samples[0].domain)
         losses = self.objective(output, masks)
         torch.autograd.backward(losses.total * share)
         routing = output.routing
@@ -166,7 +170,7 @@ class Stepper:
         if self.micro_batch == 1:
             raise DeviceError(
                 f"The memory of the device '{self.device}' ran out even with one image at a time; lower "
-                "data.image_size or choose another device."
+                "data.image_size (volumes: volume.patch_size) or choose another device."
             )
         self.micro_batch //= 2
         return (

@@ -8,6 +8,8 @@ from dataclasses import replace
 from src_model.config import TrainConfig
 from src_model.errors import ConfigError, DataError
 from src_model.events import Control, Event
+from src_model.models.registry import models_with_domains
+from src_model.training.domains import with_domains
 from src_model.training.resume import check_same_run, frozen_settings
 from src_model.training.run import Run
 from src_model.training.run_folder import RunFolder, open_run_folder
@@ -49,6 +51,7 @@ def train(config: TrainConfig, *, control: Control | None = None) -> Iterator[Ev
         When the run folder cannot be written; the last good state is kept.
     """
     plan = plan_stages(config)
+    config = with_domains(config)
     _check_classes(config)
     with open_run_folder(config) as folder:
         state = _saved_state(folder, config)
@@ -66,6 +69,11 @@ def train(config: TrainConfig, *, control: Control | None = None) -> Iterator[Ev
 
 
 def _check_classes(config: TrainConfig) -> None:
+    if config.classes and config.model.name in models_with_domains():
+        raise ConfigError(
+            f"The classes of '{config.model.name}' are named by each dataset's dataset.json; leave classes "
+            "out."
+        )
     expected = max(config.model.num_classes - 1, 1)
     if config.classes and len(config.classes) != expected:
         raise ConfigError(

@@ -1,27 +1,33 @@
-"""Loss, Dice and IoU of a network on the validation images."""
+"""Loss, Dice and IoU of a network on the validation images or volumes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from src_model.device import Precision, autocast, is_out_of_memory
 from src_model.errors import DeviceError, NonFiniteLossError
+from src_model.inference.volume import predict_volume
 from src_model.metrics.pixel import dice, iou
 from src_model.models.base import SegmentationModel
 from src_model.training.losses import Objective
 from src_model.training.steps import Place, to_batch
 
 if TYPE_CHECKING:
-    from src_model.data.dataset import Sample
+    from src_model.data.sample import Sample
+
+
+_OVERLAP = 0.25
+"""Share of a patch of a volume that its neighbour sees too."""
 
 
 class Scores(NamedTuple):
-    """Means over the validation images."""
+    """Means over the validation images; of several domains, means of the domains' means."""
 
     loss: float
     """Segmentation loss."""
@@ -29,6 +35,8 @@ class Scores(NamedTuple):
     """Foreground Dice, 0 to 1."""
     iou: float
     """Foreground intersection over union, 0 to 1."""
+    domain_dice: dict[str, float] | None = None
+    """Of each domain, where there are any."""
 
 
 def validate(
@@ -39,6 +47,7 @@ def validate(
     device: torch.device,
     precision: Precision,
     pixels: int,
+    patch_size: Sequence[int],
     between: Callable[[], None],
     place: Place,
 ) -> Scores:
@@ -49,11 +58,14 @@ def validate(
     model, objective
         What is scored.
     images
-        Whole images; neighbours of equal size are computed together.
+        Whole images; neighbours of equal size are computed together. Or whole volumes, which are
+        computed in overlapping patches.
     device, precision
         As in training.
     pixels
         Images that are computed together have at most so many pixels, or are single.
+    patch_size
+        Voxels (Z, Y, X) of the patches of volumes.
     between
         Called before each forward pass: blocks in a pause, raises ``Stopped``.
     place
@@ -68,11 +80,24 @@ def validate(
     """
     model.eval()
     scores: list[Scores] = []
-    for group in _groups(images, pixels):
+    domains: list[str | None] = []
+
+    def forward(images: Tensor, domain: str | None) -> Tensor:
+        with torch.inference_mode(), autocast(device, precision):
+            if model.dims == 3:
+                volume = images[0].cpu().numpy()
+                logits = predict_volume(
+                    model, volume, domain=domain, patch_size=patch_size, overlap=_OVERLAP, between=between
+                )
+                return torch.from_numpy(logits)[None]
+            flat: Tensor = model(images).logits.float()
+            return flat
+
+    for group in _groups(images, pixels if model.dims == 2 else 0):
         between()
-        result = _score(model, group, objective, device, precision)
+        result = _score(forward, group, objective, device)
         if result is None and len(group) > 1:
-            singles = [_score(model, [sample], objective, device, precision) for sample in group]
+            singles = [_score(forward, [sample], objective, device) for sample in group]
             result = None if None in singles else [s for single in singles if single for s in single]
         if result is None:
             size = "x".join(map(str, group[0].mask.shape))
@@ -81,13 +106,26 @@ def validate(
                 "data.sampling=resize or another device."
             )
         scores += result
-    means = Scores(*(float(np.mean(values)) for values in zip(*scores, strict=True)))
+        domains += [sample.domain for sample in group]
+    means = _means(scores, domains)
     if not math.isfinite(means.loss):
         raise NonFiniteLossError(
             f"The validation loss became {means.loss} in stage {place.stage}, epoch {place.epoch}, after "
             f"batch {place.step}; the last good checkpoint is kept. Start again with a lower learning rate."
         )
     return means
+
+
+def _means(scores: Sequence[Scores], domains: Sequence[str | None]) -> Scores:
+    """Over the images of each domain, then over the domains."""
+    rows = [
+        np.mean([score[:3] for score, own in zip(scores, domains, strict=True) if own == name], axis=0)
+        for name in dict.fromkeys(domains)
+    ]
+    loss, dice, iou = np.mean(rows, axis=0).tolist()
+    names = [name for name in dict.fromkeys(domains) if name is not None]
+    own = {name: float(row[1]) for name, row in zip(names, rows, strict=True)} if names else None
+    return Scores(loss, dice, iou, own)
 
 
 def _groups(images: Iterable[Sample], pixels: int) -> Iterator[list[Sample]]:
@@ -106,17 +144,16 @@ def _groups(images: Iterable[Sample], pixels: int) -> Iterator[list[Sample]]:
 
 
 def _score(
-    model: SegmentationModel,
+    forward: Callable[[Tensor, str | None], Tensor],
     samples: list[Sample],
     objective: Objective,
     device: torch.device,
-    precision: Precision,
 ) -> list[Scores] | None:
     """Scores of each sample; ``None`` when memory ran out."""
     try:
         images, masks = to_batch(samples, device)
-        with torch.inference_mode(), autocast(device, precision):
-            logits = model(images).logits.float()
+        logits = forward(images, samples[0].domain)
+        masks = masks.to(logits.device)
         losses = [
             float(objective.segmentation(logits[i : i + 1], masks[i : i + 1])) for i in range(len(samples))
         ]
@@ -133,7 +170,7 @@ def _score(
 
 
 def overlap(found: np.ndarray, truth: np.ndarray, several: bool) -> tuple[float, float]:
-    """Foreground Dice and IoU of two masks ``(H, W)``.
+    """Foreground Dice and IoU of two masks ``([D,] H, W)``.
 
     With several classes: the mean over the foreground classes that either mask holds, 1 when
     both are empty. With one: everything above 0 is foreground.

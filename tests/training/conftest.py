@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src_model.config import TrainConfig, merge
+from src_model.config import TrainConfig
+from src_model.nested import merge
 
 MakeConfig = Callable[..., TrainConfig]
 

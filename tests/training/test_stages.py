@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from src_model.config import TrainConfig, merge
+from src_model.config import TrainConfig
 from src_model.errors import CheckpointError, ConfigError, ModelError
 from src_model.models.utanet import UTANet
+from src_model.nested import merge
 from src_model.training import stages
 from src_model.training.stages import build_network, plan_stages, set_training, take_over
 
@@ -128,8 +129,3 @@ def test_weights_of_another_network_cannot_be_taken_over() -> None:
 
     with pytest.raises(CheckpointError, match="lack 'encoder"):
         take_over(target, {})
-
-
-def test_a_network_for_volumes_is_refused_before_any_image_is_read() -> None:
-    with pytest.raises(ConfigError, match=r"'u2net3d' takes volumes.*utanet"):
-        plan_stages(_config(model={"name": "u2net3d"}))

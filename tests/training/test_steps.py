@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from src_model.config import StageConfig
+from src_model.data.sample import Sample
 from src_model.errors import DeviceError, NonFiniteLossError
 from src_model.models.skips import Segmentation
 from src_model.training.losses import Objective
@@ -22,17 +22,10 @@ from src_model.training.usage import UsageMeter
 PLACE = Place("1", 2, 3)
 
 
-@dataclass(frozen=True)
-class FakeSample:
-    image: np.ndarray
-    mask: np.ndarray
-    case_id: str
-
-
-def load(index: int) -> FakeSample:
+def load(index: int) -> Sample:
     rng = np.random.default_rng(index)
     image = rng.standard_normal((3, 16, 16)).astype(np.float32)
-    return FakeSample(image, (image[0] > 0).astype(np.int64), f"case{index}")
+    return Sample(image, (image[0] > 0).astype(np.int64), f"case{index}")
 
 
 class TinyNetwork(nn.Module):
@@ -44,7 +37,7 @@ class TinyNetwork(nn.Module):
         middle = nn.BatchNorm2d(4) if norm else nn.Tanh()
         self.layers = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), middle, nn.Conv2d(4, 1, 1))
 
-    def forward(self, x: Tensor) -> Segmentation:
+    def forward(self, x: Tensor, *, domain: str | None = None) -> Segmentation:
         logits = self.layers(x)
         if len(x) > self.capacity:
             raise torch.OutOfMemoryError("imagined memory is full")
@@ -64,7 +57,7 @@ def make_stepper() -> MakeStepper:
         return Stepper(
             model,  # type: ignore[arg-type]
             make_optimiser(model, settings),
-            Objective(1, 0.01),
+            Objective(0.01),
             device=torch.device("cpu"),
             precision="float32",
             seed=0,
@@ -128,7 +121,7 @@ def test_a_loss_that_is_no_number_names_the_place_and_images_and_changes_no_weig
     stepper = make_stepper(2)
     before = [p.clone() for p in stepper.model.parameters()]
 
-    def broken(index: int) -> FakeSample:
+    def broken(index: int) -> Sample:
         sample = load(index)
         if index == 3:
             sample.image[:] = np.nan
@@ -143,7 +136,7 @@ def test_a_loss_that_is_no_number_names_the_place_and_images_and_changes_no_weig
 def test_other_errors_of_the_network_are_not_taken_for_memory(make_stepper: MakeStepper) -> None:
     stepper = make_stepper(2)
 
-    def wrong(index: int) -> FakeSample:
+    def wrong(index: int) -> Sample:
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):

@@ -60,7 +60,7 @@ def test_a_stop_ends_between_two_passes(model: U2Net3D) -> None:
     control.stop()
 
     with pytest.raises(Stopped):
-        predict_volume(model, volume(1, 8, 8, 8), domain=0, control=control)
+        predict_volume(model, volume(1, 8, 8, 8), domain=0, between=control.check)
 
 
 def test_what_does_not_fit_is_refused(model: U2Net3D) -> None:

@@ -1,0 +1,140 @@
+"""The volumes of a run: one set for each domain, divided into training and validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+
+from src_model.config import (
+    CLASS_COLORS,
+    ClassInfo,
+    DataConfig,
+    DomainInfo,
+    Normalisation,
+    TrainConfig,
+    VolumeConfig,
+)
+from src_model.data.decathlon import Decathlon, VolumeCase
+from src_model.data.sample import Sample
+from src_model.data.splits import Split, folds, train_validation
+from src_model.data.volume_augment import VolumeAugment
+from src_model.data.volume_set import VolumeSet
+
+
+class DomainPatches:
+    """Patches of the training volumes of all domains under one numbering.
+
+    Parameters
+    ----------
+    sets
+        One for each domain.
+    """
+
+    def __init__(self, sets: Sequence[VolumeSet]) -> None:
+        self.sets = tuple(sets)
+        self._ends = tuple(accumulate(volumes.length_per_epoch for volumes in self.sets))
+
+    def __len__(self) -> int:
+        """Volumes, however many patches an epoch draws of each."""
+        return sum(len(volumes.cases) for volumes in self.sets)
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """Of the first domain."""
+        return self.sets[0].normalisation
+
+    def orders(self, stage: str | int, epoch: int) -> list[list[int]]:
+        """Indices of an epoch's patches, shuffled, one list for each domain."""
+        return [
+            [end - volumes.length_per_epoch + index for index in volumes.order(stage, epoch)]
+            for volumes, end in zip(self.sets, self._ends, strict=True)
+        ]
+
+    def sample(self, stage: str | int, epoch: int, index: int) -> Sample:
+        """The patch of that index; it names its domain."""
+        place = next(number for number, end in enumerate(self._ends) if index < end)
+        begin = self._ends[place] - self.sets[place].length_per_epoch
+        return self.sets[place].sample(stage, epoch, index - begin)
+
+
+class WholeVolumes:
+    """The validation volumes of all domains, whole and unchanged.
+
+    Parameters
+    ----------
+    sets
+        One for each domain.
+    """
+
+    def __init__(self, sets: Sequence[VolumeSet]) -> None:
+        self.sets = tuple(sets)
+
+    def __len__(self) -> int:
+        return sum(len(volumes.cases) for volumes in self.sets)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (volumes.whole(place) for volumes in self.sets for place in range(len(volumes.cases)))
+
+
+def divide(dataset: Decathlon, data: DataConfig, seed: int) -> Split[VolumeCase]:
+    """Cases to learn from and cases to score on.
+
+    Raises
+    ------
+    DataError
+        When there are too few.
+    """
+    if data.folds is None:
+        return train_validation(dataset.cases, data.validation_fraction, seed)
+    return folds(dataset.cases, data.folds, data.fold, seed)
+
+
+def load_volumes(
+    config: TrainConfig, datasets: Mapping[str, Decathlon]
+) -> tuple[DomainPatches, WholeVolumes, dict[str, DomainInfo]]:
+    """Divide and load the volumes of each domain.
+
+    Returns
+    -------
+    tuple
+        Patches to learn from, volumes to score on, and what a checkpoint should say of each domain.
+
+    Raises
+    ------
+    DataError
+        When a volume or mask cannot be used; names the file.
+    """
+    split = {name: divide(dataset, config.data, config.seed) for name, dataset in datasets.items()}
+    largest = max(len(training) for training, _ in split.values())
+    learned, scored, infos = [], [], {}
+    for name, (training, validation) in split.items():
+        sizes = config.model.options["domains"][name]
+        common = {"patch_size": config.volume.patch_size, "domain": name, "seed": config.seed, **sizes}
+        patches = VolumeSet(
+            training,
+            patches_per_volume=config.volume.patches_per_volume * max(1, round(largest / len(training))),
+            foreground_share=config.volume.foreground_share,
+            augment=_augment(config.volume),
+            **common,
+        )
+        learned.append(patches)
+        scored.append(VolumeSet(validation, normalisation=patches.normalisation, **common))
+        infos[name] = DomainInfo(
+            classes=_classes(datasets[name]),
+            normalisation=patches.normalisation,
+            spacing_mm=patches.spacing_mm,
+        )
+    return DomainPatches(learned), WholeVolumes(scored), infos
+
+
+def _augment(volume: VolumeConfig) -> VolumeAugment:
+    return VolumeAugment(
+        flip=volume.flip, affine=volume.affine, intensity=volume.intensity, noise=volume.noise
+    )
+
+
+def _classes(dataset: Decathlon) -> tuple[ClassInfo, ...]:
+    return tuple(
+        ClassInfo(name=name, color=CLASS_COLORS[number % len(CLASS_COLORS)])
+        for number, name in enumerate(dataset.classes[1:])
+    )
