@@ -30,6 +30,8 @@ class SegmentState(_State):
     """Give every object a number of its own instead of its class."""
     probability: bool = False
     """Add the foreground probability as an image layer too."""
+    domain: str | None = None
+    """Which organ, for a model that serves several; ``None`` = the only one."""
 
 
 class TrainState(_State):

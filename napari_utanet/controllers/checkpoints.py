@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_utanet.adapters.to_layer import named_classes
-from src_model.config import ClassInfo
+from src_model.config import ClassInfo, DomainInfo
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,12 @@ class ModelRead:
 
     classes: tuple[ClassInfo, ...]
     """All foreground classes, named where the file does not."""
+    domains: Mapping[str, tuple[ClassInfo, ...]] = field(default_factory=dict)
+    """Of a model that serves several domains (organs): the classes of each."""
+
+    def classes_of(self, domain: str | None) -> tuple[ClassInfo, ...]:
+        """The foreground classes of a domain; of the only one where none is chosen."""
+        return self.domains.get(domain or next(iter(self.domains), ""), self.classes)
 
 
 def describe(checkpoint: Path) -> ModelRead:
@@ -28,5 +35,13 @@ def describe(checkpoint: Path) -> ModelRead:
     from src_model.models.header import read_checkpoint_info
 
     info = read_checkpoint_info(checkpoint)
-    outputs = int(info.config.get("num_classes", 1))
-    return ModelRead(named_classes(info.classes, 1 if outputs == 1 else outputs - 1))
+    known = info.config.get("options", {}).get("domains") or {}
+    domains = {
+        name: _named(info.domains.get(name, DomainInfo()).classes, sizes["num_classes"])
+        for name, sizes in known.items()
+    }
+    return ModelRead(_named(info.classes, info.config.get("num_classes", 1)), domains)
+
+
+def _named(classes: Sequence[ClassInfo], outputs: int) -> tuple[ClassInfo, ...]:
+    return named_classes(classes, max(outputs - 1, 1))

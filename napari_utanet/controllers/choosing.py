@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_utanet.adapters.from_layer import has_stack
+from napari_utanet.controllers.checkpoints import ModelRead
 from napari_utanet.controllers.layer_choices import LayerChoices
 from napari_utanet.shelf import Shelf
 from napari_utanet.worker import Worker
@@ -20,7 +21,7 @@ class ChoosingController:
     _view: Any
     _worker: Worker
     _shelf: Shelf
-    _describe: Callable[[Path], object]
+    _describe: Callable[[Path], ModelRead]
     _layers: LayerChoices
 
     def close(self) -> None:

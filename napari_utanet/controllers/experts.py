@@ -12,7 +12,7 @@ import numpy as np
 from napari_utanet.adapters.from_layer import ImageRequest, identity, is_image, plane_of_layer
 from napari_utanet.adapters.show import show
 from napari_utanet.adapters.to_layer import expert_layers, raw_layer, role_of
-from napari_utanet.controllers.checkpoints import describe
+from napari_utanet.controllers.checkpoints import ModelRead, describe
 from napari_utanet.controllers.choosing import ChoosingController
 from napari_utanet.controllers.layer_choices import Choices, LayerChoices
 from napari_utanet.shelf import Shelf
@@ -94,7 +94,7 @@ class ExpertsController(ChoosingController):
         shelf: Shelf,
         *,
         engine: Engine = default_engine,
-        describe: Callable[[Path], object] = describe,
+        describe: Callable[[Path], ModelRead] = describe,
     ) -> None:
         self._viewer = viewer
         self._state = state

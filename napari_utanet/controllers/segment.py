@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,9 @@ class SegmentView(Protocol):
     def set_stack_shown(self, shown: bool) -> None:
         """Whether the chosen image has an axis whose meaning must be asked."""
 
+    def set_domains(self, choices: list[str]) -> None:
+        """Offer these domains; none = nothing to choose."""
+
     def set_running(self, running: bool, *, stopping: bool = False) -> None:
         """Turn the button into Cancel and back."""
 
@@ -60,6 +64,7 @@ class SegmentRequest:
     top_k: int | None
     objects: bool
     probability: bool
+    domain: str | None
 
 
 def default_engine(*arguments: Any, **options: Any) -> Iterable[object]:
@@ -96,6 +101,7 @@ class SegmentController(ChoosingController):
         shelf.changed.connect(self._show_models)
         shelf.chosen.connect(self._choose_model)
         state.events.layer.connect(self._layer_chosen)
+        state.events.checkpoint.connect(self._checkpoint_chosen)
         self._show_models()
         self._layers.start()
         self._view.set_status(self._hint())
@@ -124,6 +130,7 @@ class SegmentController(ChoosingController):
                 instances=request.objects,
                 probability=request.probability,
                 axes=request.image.axes,
+                domain=request.domain,
             )
 
         self._view.set_running(True)
@@ -157,7 +164,16 @@ class SegmentController(ChoosingController):
             top_k=state.top_k,
             objects=state.objects,
             probability=state.probability,
+            domain=state.domain,
         )
+
+    def _checkpoint_chosen(self, checkpoint: Path | None) -> None:
+        """Ask for the organ where a model serves several; what is wrong with the file, its use will say."""
+        domains: list[str] = []
+        if checkpoint is not None:
+            with contextlib.suppress(UTANetError):
+                domains = list(self._describe(checkpoint).domains)
+        self._view.set_domains(domains if len(domains) > 1 else [])
 
     def _hint(self) -> str:
         if self._state.checkpoint is None:
@@ -181,7 +197,7 @@ class _Run:
     def on_event(self, event: object) -> None:
         """Progress to the dock, results to the viewer."""
         if isinstance(event, ModelRead):
-            self._classes = event.classes
+            self._classes = event.classes_of(self._request.domain)
         elif isinstance(event, ev.SegmentationStarted):
             self._view.set_status(f"Segmenting {self._request.image.name} on {event.device}…")
         elif isinstance(event, ev.TileFinished):

@@ -15,7 +15,7 @@ from napari_utanet.controllers.segment import (
 )
 from napari_utanet.shelf import Shelf, shared_shelf
 from napari_utanet.state import SegmentState
-from napari_utanet.widgets.fields import bind
+from napari_utanet.widgets.fields import Choice, bind
 from napari_utanet.widgets.run_dock import RunDock, check_box
 
 
@@ -45,6 +45,9 @@ class SegmentDock(RunDock):
         )
         for readout in self.threshold.native.findChildren(QAbstractSpinBox):
             readout.setMaximumWidth(56)  # leaves the width to the slider
+        self.domain = Choice(
+            empty="", name="domain", tooltip="Which organ the image shows: this model serves several."
+        )
         self.objects = check_box(
             "Separate objects", "objects", "Give every object a number and a colour of its own."
         )
@@ -52,6 +55,8 @@ class SegmentDock(RunDock):
             "Probability layer", "probability", "Add the probability of the foreground as an image too."
         )
         self.add_choices()
+        self.form.add("Organ", self.domain)
+        self.form.set_row_shown(self.domain, False)
         self.form.add("Threshold", self.threshold)
         self.form.add("", self.objects)
         self.form.add("", self.probability)
@@ -59,7 +64,8 @@ class SegmentDock(RunDock):
         self.add_action()
         self.body.addStretch(1)
         names = (
-            "layer", "stack", "checkpoint", "device", "threshold", "top_k", "objects", "probability",
+            "layer", "stack", "checkpoint", "domain", "device",
+            "threshold", "top_k", "objects", "probability",
         )  # fmt: skip
         bind(self.state, {name: getattr(self, name) for name in names})
         self._apply_theme()
@@ -70,6 +76,11 @@ class SegmentDock(RunDock):
         self.workers["devices"].start(
             lambda control: find_facts(control, SEGMENTING), FactsListener(self._facts, self.controller.fail)
         )
+
+    def set_domains(self, choices: list[str]) -> None:
+        """Offer these domains; none = nothing to choose."""
+        self.domain.set_choices([(name.capitalize(), name) for name in choices])
+        self.form.set_row_shown(self.domain, bool(choices))
 
     def _facts(self, facts: Facts) -> None:
         self.set_devices(facts.devices)
