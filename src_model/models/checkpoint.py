@@ -47,6 +47,7 @@ def save_checkpoint(
     pixel_size_um: float | None = None,
     history: Iterable[Mapping[str, Any]] = (),
     training: Mapping[str, Any] | None = None,
+    half: bool = False,
 ) -> Path:
     """Write ``model`` and its description as safetensors, by atomic rename.
 
@@ -67,6 +68,8 @@ def save_checkpoint(
         One JSON-ready entry per epoch.
     training
         How the training images reached the network; JSON-ready.
+    half
+        Store floating-point weights as float16, in half the bytes; they are float32 again when loaded.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def save_checkpoint(
     Raises
     ------
     CheckpointError
-        When the number of classes does not fit the network.
+        When the number of classes does not fit the network, or a weight does not fit float16.
     OutputError
         When the file cannot be written.
     """
@@ -84,6 +87,9 @@ def save_checkpoint(
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    if half:
+        tensors = {key: _halved(key, value) for key, value in tensors.items()}
     named = tuple(classes)
     foreground = max(model.num_classes - 1, 1)
     if named and len(named) != foreground:
@@ -101,7 +107,6 @@ def save_checkpoint(
         },
         training=dict(training or {}),
     )
-    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     with atomic_path(path) as temporary:
         try:
             save_file(tensors, temporary, metadata=info.to_metadata())
@@ -146,6 +151,19 @@ def load_checkpoint(path: str | Path, *, device: str | torch.device = "cpu") -> 
     model.load_state_dict({k: v.to(own[k].dtype, copy=True) for k, v in tensors.items()}, assign=True)
     shared = {field.name: getattr(info, field.name) for field in fields(CheckpointInfo)}
     return Checkpoint(model=model.eval().to(target), **shared)
+
+
+def _halved(key: str, tensor: Tensor) -> Tensor:
+    """As float16; whole numbers stay as they are."""
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    if half.isinf().any():
+        raise CheckpointError(
+            f"The weight '{key}' reaches {tensor.abs().max():.3g}, too large for half precision (65504); "
+            "save without half=True."
+        )
+    return half
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
