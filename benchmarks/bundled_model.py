@@ -1,7 +1,8 @@
 """Makes the model that comes with the plugin from a training run, and measures it.
 
-Writes the run's model in half precision, with its last epochs as history, and prints the table of its model
-card: Dice and object F1 by stain on a folder of pairs that took no part in the training.
+Writes the run's model in half precision, with its last epochs as history, and prints the two tables of its
+model card: what the file is, and its Dice and object F1 by stain on a folder of pairs that took no part in
+the training.
 
     python benchmarks/bundled_model.py RUN/model.safetensors OUT.safetensors --test FOLDER
 """
@@ -9,6 +10,7 @@ card: Dice and object F1 by stain on a folder of pairs that took no part in the 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from src_model.errors import OutputError, UTANetError
 from src_model.files import atomic_path
 from src_model.metrics.instances import object_f1
 from src_model.metrics.pixel import dice
+from src_model.models.profile import count_parameters
 
 LARGEST = 12_000_000
 """Bytes that the file may take."""
@@ -87,8 +90,18 @@ def stain_of(image: np.ndarray) -> str:
     return "H&E-like" if colored else "fluorescence"
 
 
-def table(scores: Sequence[Score]) -> Iterator[str]:
-    """The lines of a Markdown table: each stain, then all."""
+def fact_table(checkpoint: Path) -> Iterator[str]:
+    """The lines of a Markdown table: what the file is."""
+    model = load_checkpoint(checkpoint).model
+    yield "| | |"
+    yield "|---|---|"
+    yield f"| network | `{model.name}`, stage {model.stage}, {count_parameters(model):,} parameters |"
+    yield f"| file | {checkpoint.stat().st_size:,} bytes, half precision |"
+    yield f"| SHA-256 | `{hashlib.sha256(checkpoint.read_bytes()).hexdigest()}` |"
+
+
+def score_table(scores: Sequence[Score]) -> Iterator[str]:
+    """The lines of a Markdown table: the scores of each stain, then of all."""
     yield "| stain | images | mean Dice | mean F1 (IoU > 0.5) | worst image |"
     yield "|---|---|---|---|---|"
     for stain in (*sorted({score.stain for score in scores}), "all"):
@@ -101,7 +114,7 @@ def table(scores: Sequence[Score]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Write the file and print its scores."""
+    """Write the file and print its tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -111,8 +124,8 @@ def main() -> None:
     given = parser.parse_args()
     try:
         path = bundle(given.source, given.out)
-        print(f"{path}: {path.stat().st_size:,} bytes", file=sys.stderr)
-        print("\n".join(table(measure(path, given.test))))
+        print("\n".join(fact_table(path)), end="\n\n")
+        print("\n".join(score_table(measure(path, given.test))))
     except UTANetError as error:
         sys.exit(str(error))
 

@@ -1,4 +1,4 @@
-"""The tool behind the included model: small, named, and measured by stain."""
+"""The tool behind the included model, and whether the model card speaks of the file beside it."""
 
 from __future__ import annotations
 
@@ -60,6 +60,14 @@ def test_a_model_above_the_limit_is_refused_and_the_old_file_stays(
     assert [file.read_bytes() for file in out.parent.iterdir()] == [b"the old one"]
 
 
+def test_the_model_card_speaks_of_the_file_beside_it(tool: ModuleType) -> None:
+    folder = ROOT / "sample_data" / "models"
+    card = (folder / "nuclei.md").read_text(encoding="utf-8")
+
+    assert "\n".join(tool.fact_table(folder / "nuclei.safetensors")) in card
+    assert (folder / "nuclei.safetensors").stat().st_size <= tool.LARGEST
+
+
 def test_the_table_has_each_stain_and_its_worst_image(tool: ModuleType) -> None:
     scores = [
         tool.Score("a.png", "fluorescence", 0.9, 0.8),
@@ -67,7 +75,7 @@ def test_the_table_has_each_stain_and_its_worst_image(tool: ModuleType) -> None:
         tool.Score("c.png", "H&E-like", 0.5, 0.1),
     ]
 
-    assert list(tool.table(scores))[2:] == [
+    assert list(tool.score_table(scores))[2:] == [
         "| H&E-like | 1 | 0.500 | 0.100 | `c.png`: Dice 0.500, F1 0.100 |",
         "| fluorescence | 2 | 0.800 | 0.850 | `b.png`: Dice 0.700, F1 0.900 |",
         "| all | 3 | 0.700 | 0.600 | `c.png`: Dice 0.500, F1 0.100 |",
