@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 .PHONY: help env demo test lint screenshots clean
 
 help:
-	@echo "make demo   make the environment, train on the sample nuclei, segment unseen images"
+	@echo "make demo   make the environment, segment unseen nuclei with the included model, then train one"
 	@echo "make test   make the environment, check the code and run every test"
 	@echo "make clean  remove the environment and the demo's results"
 

@@ -1,7 +1,7 @@
 """Pictures of the three docks with real content, for the README: `make screenshots`.
 
-Needs a trained model, by default the one that `make demo` leaves behind. On a machine without a
-screen it starts itself under Xvfb.
+Shows the included model unless another one is named. On a machine without a screen it starts itself under
+Xvfb.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+INCLUDED = ROOT / "sample_data" / "models" / "nuclei.safetensors"
 PATIENCE = 600.0
 """Seconds after which a step counts as failed."""
 
@@ -25,13 +26,13 @@ PATIENCE = 600.0
 def main() -> None:
     """Take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=ROOT / "demo" / "nuclei" / "model.safetensors")
+    parser.add_argument("--checkpoint", type=Path, default=INCLUDED)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
     parser.add_argument("--theme", default="dark", choices=["dark", "light"])
     parser.add_argument("--docks", nargs="+", default=["segment", "experts", "train"])
     options = parser.parse_args()
     if not options.checkpoint.is_file():
-        sys.exit(f"There is no model {options.checkpoint}; run `make demo` first, or name one.")
+        sys.exit(f"There is no model {options.checkpoint}; name one with --checkpoint.")
     if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
         sys.exit(_under_xvfb())
     home = tempfile.mkdtemp()  # neither the settings nor the recent models of this user

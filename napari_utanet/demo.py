@@ -1,8 +1,8 @@
-"""The first five minutes: train on the sample nuclei, segment unseen images, show it in napari.
+"""The first five minutes: see nuclei segmented by the included model, then train one of your own.
 
 Run as ``python -m napari_utanet.demo [FOLDER]``; results go to FOLDER (default ``demo``). Where there
-is no screen, pictures are written instead: of the window under Xvfb where that is installed, else
-of the mask's outline over the image.
+is no screen, a picture is written instead of opening napari: of the window under Xvfb where that is
+installed, else of the mask's outline over the image.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from napari_utanet.samples import sample_folder
+from napari_utanet.shelf import included_models
 from src_model.cli.follow import console, follow
 from src_model.config import TrainConfig
-from src_model.errors import UTANetError
+from src_model.errors import CheckpointError, UTANetError
 from src_model.events import Control, RunFinished, SegmentationFinished
 from src_model.nested import merge
 from src_model.presets import preset
@@ -29,25 +30,46 @@ PATIENCE = 120.0
 
 
 def main() -> None:
-    """Train, measure, show."""
+    """Segment and show with the included model; then train, measure and compare."""
     arguments = sys.argv[1:]
     if arguments[:1] == ["--picture"]:
         show(Path(arguments[1]), picture=Path(arguments[2]))
         return
     folder = Path(arguments[0] if arguments else "demo")
-    checkpoint = train(folder / "nuclei")
-    measure(checkpoint, folder / "masks")
+    included = included_model()
+    console.print("[bold]1. The included model[/] segments 12 images that it never saw")
+    first = measure(included, folder / "included")
+    console.print(f"Mean foreground Dice: {first:.4f}")
     if has_screen():
-        console.print("Opening napari; close its window to end the demo.")
-        show(checkpoint)
+        console.print("Opening napari with one of them; close its window to go on with the training.")
+        show(included)
     else:
-        picture = take_picture(checkpoint, folder)
+        picture = take_picture(included, folder)
         console.print(f"There is no screen here, so a picture was written instead: {picture}", soft_wrap=True)
+    console.print("[bold]2. A model of your own[/] is trained on 40 sample images, in two stages")
+    own = train(folder / "nuclei")
+    second = measure(own, folder / "own")
+    console.print("[bold green]Mean foreground Dice on 12 unseen images[/]")
+    console.print(f"  included model   {first:.4f}")
+    console.print(f"  your own model   {second:.4f}   {own}", soft_wrap=True)
+
+
+def included_model() -> Path:
+    """The model that comes with the plugin.
+
+    Raises
+    ------
+    CheckpointError
+        When it is missing or damaged.
+    """
+    models = included_models()
+    if not models:
+        raise CheckpointError("The model of napari-utanet is missing or damaged; install the package again.")
+    return models[0]
 
 
 def train(run: Path) -> Path:
     """Train both stages on the 40 sample pairs, or go on where an earlier demo ended."""
-    console.print("[bold]Training[/] on 40 sample images of nuclei, in two stages")
     values = {"data": {"root": sample_folder() / "nuclei" / "train"}, "out": run, "resume": run.exists()}
     control = Control()
     from src_model import train as engine
@@ -59,14 +81,13 @@ def train(run: Path) -> Path:
     return last.checkpoint
 
 
-def measure(checkpoint: Path, out: Path) -> None:
-    """Print the Dice on the 12 test images, which took no part in the training."""
+def measure(checkpoint: Path, out: Path) -> float:
+    """Mean foreground Dice on the 12 test images, which took no part in any training."""
     from src_model import segment as engine
     from src_model.data.image_io import read_mask
     from src_model.data.layouts import find_cases
     from src_model.metrics.pixel import dice
 
-    console.print("[bold]Segmenting[/] 12 images that it never saw")
     cases = find_cases(sample_folder() / "nuclei", split="test").cases
     control = Control()
     stream = engine([case.image for case in cases], checkpoint, out=out, control=control)
@@ -78,7 +99,7 @@ def measure(checkpoint: Path, out: Path) -> None:
         for case, result in zip(cases, last.results, strict=True)
         if result.path is not None
     ]
-    console.print(f"[bold green]Mean foreground Dice on 12 unseen images: {np.mean(scores):.4f}[/]")
+    return float(np.mean(scores))
 
 
 def has_screen() -> bool:
@@ -131,7 +152,7 @@ def take_picture(checkpoint: Path, folder: Path) -> Path:
 
 
 def draw_outline(folder: Path) -> Path:
-    """The test image with the outline of its mask."""
+    """The first test image with the outline of its mask."""
     from PIL import Image
     from skimage.segmentation import mark_boundaries
 
@@ -140,7 +161,7 @@ def draw_outline(folder: Path) -> Path:
 
     case = find_cases(sample_folder() / "nuclei", split="test").cases[0]
     image = read_image(case.image)
-    mask = read_mask(folder / "masks" / f"{case.id}_mask.tif")
+    mask = read_mask(folder / "included" / f"{case.id}_mask.tif")
     outlined = mark_boundaries(image, mask, color=(0.18, 0.77, 0.71), mode="thick")
     picture = folder / "outline.png"
     Image.fromarray((outlined * 255).astype(np.uint8)).save(picture)

@@ -45,7 +45,10 @@ class ChoosingController:
         raise NotImplementedError
 
     def _show_models(self) -> None:
-        self._view.set_models(self._shelf.choices())
+        chosen, choices = self._state.checkpoint, self._shelf.choices()
+        self._view.set_models(choices)
+        if chosen not in [path for _, path in choices]:
+            self._state.checkpoint = self._shelf.preferred
 
     def _choose_model(self, path: Path) -> None:
         self._state.checkpoint = path

@@ -66,7 +66,7 @@ class RunDock(Dock):
         self.checkpoint = Choice(
             empty="No model yet",
             name="checkpoint",
-            tooltip="A trained model. Models trained in UTANet: Train appear here by themselves.",
+            tooltip="A trained model. Those that you train in UTANet: Train appear here by themselves.",
         )
         self.open_button = more_button("Open a checkpoint file (.safetensors).")
         self.device = device_field()

@@ -48,6 +48,7 @@ def save_checkpoint(
     history: Iterable[Mapping[str, Any]] = (),
     training: Mapping[str, Any] | None = None,
     domains: Mapping[str, DomainInfo] | None = None,
+    half: bool = False,
 ) -> Path:
     """Write ``model`` and its description as safetensors, by atomic rename.
 
@@ -70,6 +71,8 @@ def save_checkpoint(
         How the training images reached the network; JSON-ready.
     domains
         Of a network that serves several: classes, standardisation and voxel size of each.
+    half
+        Store floating-point weights as float16, in half the bytes; they are float32 again when loaded.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def save_checkpoint(
     Raises
     ------
     CheckpointError
-        When the number of classes does not fit the network.
+        When the number of classes does not fit the network, or a weight does not fit float16.
     OutputError
         When the file cannot be written.
     """
@@ -87,6 +90,9 @@ def save_checkpoint(
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    if half:
+        tensors = {key: _halved(key, value) for key, value in tensors.items()}
     named = tuple(classes)
     foreground = max(model.num_classes - 1, 1)
     if named and len(named) != foreground:
@@ -105,7 +111,6 @@ def save_checkpoint(
         training=dict(training or {}),
         domains=dict(domains or {}),
     )
-    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     with atomic_path(path) as temporary:
         try:
             save_file(tensors, temporary, metadata=info.to_metadata())
@@ -150,6 +155,19 @@ def load_checkpoint(path: str | Path, *, device: str | torch.device = "cpu") -> 
     model.load_state_dict({k: v.to(own[k].dtype, copy=True) for k, v in tensors.items()}, assign=True)
     shared = {field.name: getattr(info, field.name) for field in fields(CheckpointInfo)}
     return Checkpoint(model=model.eval().to(target), **shared)
+
+
+def _halved(key: str, tensor: Tensor) -> Tensor:
+    """As float16; whole numbers stay as they are."""
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    if half.isinf().any():
+        raise CheckpointError(
+            f"The weight '{key}' reaches {tensor.abs().max():.3g}, too large for half precision (65504); "
+            "save without half=True."
+        )
+    return half
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

@@ -36,6 +36,18 @@ def test_an_oval_and_a_lone_disc_stay_one_object_each() -> None:
     assert to_objects(oval | disc((50, 90), 25, 70, 9)).max() == 2
 
 
+def test_specks_do_not_break_the_wavy_objects_beside_them() -> None:
+    rows, columns = np.indices((60, 120))
+    wavy = np.zeros((60, 120), bool)
+    for x in (30, 85):
+        wave = 1 + 0.1 * np.cos(6 * np.arctan2(rows - 35, columns - x))
+        wavy |= np.hypot((rows - 35) / 14, (columns - x) / 21) <= wave
+    specks = np.logical_or.reduce([disc((60, 120), 6, x, 2) for x in (10, 40, 70)])
+
+    assert to_objects(wavy).max() == 2
+    assert to_objects(wavy | specks).max() == 2 + 3
+
+
 def test_specks_are_removed_and_numbers_have_no_gaps() -> None:
     mask = disc((60, 60), 15, 15, 8) | disc((60, 60), 45, 45, 8)
     mask[30, 30] = mask[2, 50] = True

@@ -71,6 +71,41 @@ def test_the_description_comes_back(tmp_path: Path, small_utanet: Make) -> None:
         assert "torch" in info.versions
 
 
+def test_half_precision_takes_half_the_bytes_and_gives_nearly_the_same_logits(
+    tmp_path: Path, small_utanet: Make
+) -> None:
+    model = small_utanet().train()
+    model(torch.randn(2, 3, 32, 32))  # BatchNorm statistics and counters move
+    model.eval()
+
+    whole = save_checkpoint(tmp_path / "whole.safetensors", model)
+    half = save_checkpoint(tmp_path / "half.safetensors", model, half=True)
+
+    assert 0.45 < half.stat().st_size / whole.stat().st_size < 0.6
+    loaded = load_checkpoint(half).model
+    assert {value.dtype for value in load_file(half).values()} == {torch.float16, torch.int64}
+    assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32, torch.int64}
+    image = torch.randn(1, 3, 32, 32)
+    expected = model(image).logits
+    assert (loaded(image).logits - expected).abs().max() < 0.02 * expected.abs().max()
+    counters = {key: value for key, value in model.state_dict().items() if value.dtype == torch.int64}
+    assert counters
+    assert all(torch.equal(loaded.state_dict()[key], value) for key, value in counters.items())
+
+
+def test_a_weight_too_large_for_half_precision_is_refused_and_nothing_written(
+    tmp_path: Path, small_utanet: Make
+) -> None:
+    model = small_utanet()
+    with torch.no_grad():
+        model.head[3].weight[0, 0] = -70_000
+
+    with pytest.raises(CheckpointError, match=r"'head\.3\.weight' reaches 7e\+04, .* without half=True"):
+        save_checkpoint(tmp_path / "m.safetensors", model, half=True)
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_opening_a_checkpoint_uses_no_random_numbers(path: Path) -> None:
     before = torch.get_rng_state()
 

@@ -78,6 +78,19 @@ def test_an_installed_wheel_finds_its_sample_data_within_itself(installed_wheel:
     assert len(list((folder / "nuclei" / "test" / "images").iterdir())) == 12
 
 
+def test_an_installed_wheel_offers_its_model_and_holds_the_model_card(installed_wheel: Path) -> None:
+    code = "from napari_utanet.shelf import shared_shelf; print(shared_shelf().choices()[0])"
+    models = installed_wheel / "napari_utanet" / "sample_data" / "models"
+
+    assert run_python(code, path=installed_wheel).strip() == str(
+        ("Nuclei (included)", models / "nuclei.safetensors")
+    )
+    assert (models / "nuclei.safetensors").read_bytes() == (
+        ROOT / "sample_data" / "models" / "nuclei.safetensors"
+    ).read_bytes()
+    assert "## Limits" in (models / "nuclei.md").read_text(encoding="utf-8")
+
+
 def test_this_installation_lists_the_three_docks() -> None:
     manifest = metadata.distribution("napari-utanet").entry_points.select(group="napari.manifest")
 

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_utanet import shelf as shelf_module
 from napari_utanet.samples import colon_glands, nuclei_fluorescence, nuclei_tissue, sample_folder
-from napari_utanet.shelf import KEPT, Shelf
+from napari_utanet.shelf import KEPT, Shelf, included_models
 from napari_utanet.wording import duration, time_left
+from src_model.errors import DataError
 
 
 def make_model(folder: Path, name: str) -> Path:
@@ -74,6 +76,93 @@ def test_a_shelf_that_cannot_be_written_still_offers_its_models(tmp_path: Path) 
     shelf.add(path)
 
     assert shelf.paths == [path]
+
+
+@pytest.fixture
+def included(tmp_path: Path) -> Path:
+    path = tmp_path / "package" / "nuclei.safetensors"
+    path.parent.mkdir()
+    path.touch()
+    return path
+
+
+def test_the_included_model_is_offered_first_under_a_name_of_its_own(tmp_path: Path, included: Path) -> None:
+    shelf = Shelf(tmp_path / "models.json", [included])
+    own = make_model(tmp_path, "nuclei")
+
+    shelf.add(own)
+
+    assert shelf.choices() == [("Nuclei (included)", included), ("nuclei", own)]
+
+
+def test_the_newest_own_model_is_preferred_to_the_included_one(tmp_path: Path, included: Path) -> None:
+    shelf = Shelf(tmp_path / "models.json", [included])
+    assert shelf.preferred == included
+
+    first, second = make_model(tmp_path, "a"), make_model(tmp_path, "b")
+    shelf.add(first)
+    shelf.add(second)
+
+    assert shelf.preferred == second
+    assert Shelf(tmp_path / "none.json").preferred is None
+
+
+def test_opening_the_included_model_chooses_it_and_does_not_remember_it(
+    tmp_path: Path, included: Path
+) -> None:
+    shelf = Shelf(tmp_path / "models.json", [included])
+    chosen: list[Path] = []
+    shelf.chosen.connect(chosen.append)
+
+    shelf.add(included)
+
+    assert (chosen, shelf.paths) == ([included], [])
+    assert not (tmp_path / "models.json").exists()
+
+
+def test_many_own_models_do_not_drive_the_included_one_away(tmp_path: Path, included: Path) -> None:
+    shelf = Shelf(tmp_path / "models.json", [included])
+
+    for number in range(KEPT + 3):
+        shelf.add(make_model(tmp_path, f"run {number}"))
+
+    assert shelf.choices()[0] == ("Nuclei (included)", included)
+    assert len(shelf.choices()) == KEPT + 1
+
+
+def test_an_included_model_that_was_remembered_once_is_offered_once(tmp_path: Path, included: Path) -> None:
+    Shelf(tmp_path / "models.json").add(included)
+
+    assert Shelf(tmp_path / "models.json", [included]).choices() == [("Nuclei (included)", included)]
+
+
+def test_this_installation_includes_a_model_for_nuclei() -> None:
+    assert [path.name for path in included_models()] == ["nuclei.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x80\x02 a pickle", b"version https://git-lfs.github.com/spec/v1"]
+)
+def test_a_damaged_included_model_is_left_out_and_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "nuclei.safetensors").write_bytes(content)
+    monkeypatch.setattr(shelf_module, "sample_folder", lambda: tmp_path)
+
+    assert included_models() == []
+    assert "The included model is not offered" in caplog.text
+
+
+def test_without_sample_data_no_model_is_included(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> Path:
+        raise DataError("The sample data is missing.")
+
+    monkeypatch.setattr(shelf_module, "sample_folder", missing)
+    assert included_models() == []
+
+    monkeypatch.setattr(shelf_module, "sample_folder", lambda: tmp_path)
+    assert included_models() == []
 
 
 def test_the_samples_are_unseen_images_of_each_stain() -> None:
