@@ -165,12 +165,27 @@ class Run:
         self.keeper.complete(self.state.history, stage)
         best = self.state.history.best(stage)
         yield self._saved(stage)
+        yield from self._fallen_behind(stage)
         yield StageFinished(
             stage=stage.name,
             best_dice=best.dice,
             best_epoch=best.epoch,
             seconds=sum(record.seconds for record in self.state.history.of(stage)),
         )
+
+    def _fallen_behind(self, stage: Stage) -> Iterator[Warned]:
+        """Say so where the mixture did not help, and where the better weights lie."""
+        if not stage.frozen:
+            return
+        history = self.state.history
+        before = history.best(self.plan.stages[self.plan.stages.index(stage) - 1])
+        best = history.best(stage)
+        if best.dice < before.dice:
+            yield Warned(
+                message=f"Stage {stage.name} ended with a validation Dice of {best.dice:.3f}, below the "
+                f"{before.dice:.3f} of stage {before.stage}; give it more epochs, or use the model of stage "
+                f"{before.stage}, {self.folder.best(before)}."
+            )
 
     def _saved(self, stage: Stage) -> CheckpointSaved:
         """Where the best checkpoint of the stage lies for the user."""

@@ -24,8 +24,9 @@ from src_model.events import (
     Warned,
 )
 from src_model.models.checkpoint import Checkpoint, load_checkpoint
-from src_model.training import usage
+from src_model.training import stage_work, usage
 from src_model.training.trainer import train
+from src_model.training.validation import Scores
 
 MakeConfig = Callable[..., TrainConfig]
 
@@ -210,6 +211,23 @@ def test_a_pause_holds_the_next_step_and_takes_no_time(
     assert waits[:3] == ["running", "paused", "running"]
 
 
+def test_a_second_stage_that_costs_dice_is_told_with_the_better_model(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice = iter([0.8, 0.7, 0.5, 0.6])
+    monkeypatch.setattr(stage_work, "validate", lambda *_, **__: Scores(0.3, next(dice), 0.5))
+
+    events = list(train(make_config()))
+
+    notes = [event.message for event in events if isinstance(event, Warned)]
+    better = make_config().out / "best-stage1-epoch1.safetensors"
+    assert notes == [
+        "Stage 2 ended with a validation Dice of 0.600, below the 0.800 of stage 1; give it more epochs, or "
+        f"use the model of stage 1, {better}."
+    ]
+    assert better.is_file()
+
+
 def test_an_expert_that_takes_over_raises_a_warning_event(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,5 +237,4 @@ def test_an_expert_that_takes_over_raises_a_warning_event(
     events = list(train(make_config()))
 
     messages = [event.message for event in events if isinstance(event, Warned)]
-    assert len(messages) == 4
-    assert all("balance_weight" in message for message in messages)
+    assert len([message for message in messages if "balance_weight" in message]) == 4
