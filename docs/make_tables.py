@@ -5,19 +5,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from generated import finish, table, with_blocks
 from pydantic import BaseModel
 
 from src_model.config import TrainConfig
 
 PAGE = Path(__file__).parent / "training.md"
-BEGIN, END = "<!-- settings: begin -->\n", "<!-- settings: end -->\n"
 
 
-def settings(model: type[BaseModel], prefix: str = "", default: BaseModel | None = None) -> Iterator[str]:
+def settings(
+    model: type[BaseModel], prefix: str = "", default: BaseModel | None = None
+) -> Iterator[tuple[str, str, str]]:
     """One table row for each setting, nested ones by their dotted key."""
     for name, field in model.model_fields.items():
         key = f"{prefix}{name}"
@@ -27,21 +28,9 @@ def settings(model: type[BaseModel], prefix: str = "", default: BaseModel | None
             continue
         shown = "" if field.is_required() and default is None else f"`{value!r}`".replace("'", "")
         text = " ".join((field.description or "").split()).replace("``", "`").replace("|", "\\|")
-        yield f"| `{key}` | {shown} | {text} |"
-
-
-def page() -> str:
-    """The page with its table made anew."""
-    text = PAGE.read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN)
-    tail = rest.split(END)[1]
-    rows = ["| key | default | meaning |", "|---|---|---|", *settings(TrainConfig)]
-    return head + BEGIN + "\n".join(rows) + "\n" + END + tail
+        yield f"`{key}`", shown, text
 
 
 if __name__ == "__main__":
-    if "--check" in sys.argv:
-        sys.exit(
-            0 if PAGE.read_text(encoding="utf-8") == page() else f"{PAGE} is out of date: run {__file__}"
-        )
-    PAGE.write_text(page(), encoding="utf-8")
+    settings_table = table(["key", "default", "meaning"], list(settings(TrainConfig)))
+    finish(PAGE, with_blocks(PAGE.read_text(encoding="utf-8"), {"settings": settings_table}))

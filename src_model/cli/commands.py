@@ -15,6 +15,7 @@ from rich.table import Table
 from src_model import __version__
 from src_model import events as ev
 from src_model.cli.follow import follow, results
+from src_model.cli.profiles import show_profiles
 from src_model.config import TrainConfig
 from src_model.errors import ConfigError
 from src_model.nested import merge, parse_assignments, read_yaml
@@ -57,26 +58,22 @@ def models(
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """List the architectures: parameters, GMAC (10^9 multiply-adds) and latency on this machine."""
+    """List the architectures: parameters, GMAC (10^9 multiply-adds) and latency on this machine.
+
+    With a mixture of experts GMAC and latency are those of an image that needs as many experts as
+    the routers can choose.
+    """
     from src_model.models.profile import profile_model
     from src_model.models.registry import create_model, list_models
 
-    table = Table(
-        "model", "parameters (M)", "trained in stage 2 (M)", f"GMAC at {size}x{size}", "latency (ms)"
-    )
-    for name in list_models():
-        row = profile_model(create_model(name), height=size, width=size, device=device)
-        if as_json:
-            sys.stdout.write(json.dumps(asdict(row)) + "\n")
-            sys.stdout.flush()
-            continue
-        mixture = f"{row.mixture_parameters / 1e6:.3f}" if row.mixture_parameters else "-"
-        name = f"{row.name} ({row.depth}x{row.height}x{row.width})" if row.depth else row.name
-        table.add_row(
-            name, f"{row.parameters / 1e6:.3f}", mixture, f"{row.gmac:.2f}", f"{row.latency_ms:.0f}"
-        )
+    names = list_models()
+    profiles = (profile_model(create_model(name), height=size, width=size, device=device) for name in names)
     if not as_json:
-        results.print(table)
+        show_profiles(profiles, names, size)
+        return
+    for profile in profiles:
+        sys.stdout.write(json.dumps(asdict(profile)) + "\n")
+        sys.stdout.flush()
 
 
 @app.command()

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
@@ -11,10 +12,14 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import tifffile
+from rich.console import Console
 
 from src_model import events as ev
+from src_model import list_models
 from src_model.cli import main
 from src_model.cli.follow import follow
+from src_model.cli.profiles import show_profiles
+from src_model.models.profile import ModelProfile
 
 SMALL = ["data.image_size=32", "data.sampling=crop", "model.options={base_channels: 4, mixture_width: 8}"]
 COMMAND = [sys.executable, "-c", "from src_model.cli import main; main()"]
@@ -128,8 +133,68 @@ def test_models_lists_every_architecture_as_json() -> None:
 
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    utanet_row = next(row for row in rows if row["name"] == "utanet")
-    assert utanet_row["parameters"] == 24_276_969 - 522_536
+    by_name = {row["name"]: row for row in rows}
+    assert list(by_name) == list_models()
+    assert by_name["utanet"]["parameters"] == 24_276_969 - 522_536
+    assert by_name["utanet"]["top_k"] == 2
+    assert by_name["unet"]["top_k"] is None
+
+
+def test_models_prints_one_row_for_each_architecture_and_says_what_the_figures_mean() -> None:
+    profiles = [_profile("utanet", top_k=2), _profile("unet", top_k=None)]
+    out = io.StringIO()
+
+    with redirect_stdout(out):
+        show_profiles(profiles, ["utanet", "unet"], 224)
+
+    text = out.getvalue()
+    assert text.count("<= 1.50") == 1
+    assert text.count("1.50") == 2
+    assert "10^9 multiply-adds" in text
+    assert "top-2" in text
+    assert "3 threads" in text
+    assert "measuring" not in text
+
+
+def test_models_shows_what_was_measured_before_an_interruption() -> None:
+    def measured() -> Iterator[ModelProfile]:
+        yield _profile("utanet", top_k=2)
+        raise KeyboardInterrupt
+
+    out = io.StringIO()
+
+    with redirect_stdout(out), pytest.raises(KeyboardInterrupt):
+        show_profiles(measured(), ["utanet", "unet"], 224)
+
+    assert "utanet" in out.getvalue()
+
+
+def test_models_names_the_network_that_is_being_measured_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr("src_model.cli.profiles.results", terminal)
+
+    show_profiles([_profile("utanet", top_k=2)], ["utanet"], 224)
+
+    assert isinstance(terminal.file, io.StringIO)
+    assert "measuring utanet (1 of 1)" in terminal.file.getvalue()
+
+
+def _profile(name: str, top_k: int | None) -> ModelProfile:
+    return ModelProfile(
+        name=name,
+        stage=2 if top_k else 1,
+        parameters=2_000_000,
+        mixture_parameters=1000 if top_k else 0,
+        top_k=top_k,
+        gmac=1.5,
+        latency_ms=10.0,
+        height=224,
+        width=224,
+        device="cpu",
+        threads=3,
+    )
 
 
 @pytest.mark.parametrize(
