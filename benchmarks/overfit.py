@@ -22,10 +22,11 @@ from typing import Any
 
 import torch
 from curves import draw_curves
-from overfitting import FlatLesson, Lesson, Settings, VolumeLesson
+from overfitting import HIPPOCAMPI, Settings, flat_lesson, volume_lesson
 
 from src_model.errors import UTANetError
 from src_model.files import atomic_path, atomic_write_text
+from src_model.models.profile import count_parameters
 from src_model.models.registry import list_models
 
 GOAL = 0.95
@@ -63,7 +64,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=list_models(), metavar="NAME")
     parser.add_argument("--volumes", type=Path, metavar="TASK04_FOLDER")
     parser.add_argument("--steps", type=int, default=300, help="in each stage, at most")
-    parser.add_argument("--volume-steps", type=int, default=600, help="of u2net3d, at most")
+    parser.add_argument("--volume-steps", type=int, default=200, help="of u2net3d, at most")
     parser.add_argument("--every", type=int, default=10, help="steps between two looks at the Dice")
     parser.add_argument("--enough", type=float, default=0.96, help="Dice at which the last stage ends early")
     parser.add_argument("--before", type=float, default=0.98, help="the same of a stage before another")
@@ -81,18 +82,18 @@ def choose(name: str, given: argparse.Namespace) -> Settings | None:
         )
     if given.volumes is None or not given.volumes.is_dir():
         return None
-    every = 5 * given.every  # a look at whole volumes takes as long as some steps
-    return Settings(steps=given.volume_steps, every=every, rates=(5e-3,), side=0, batch=1, **common)
+    return Settings(
+        steps=given.volume_steps, every=given.every, rates=(5e-3,), side=0, batch=HIPPOCAMPI, **common
+    )
 
 
 def overfit(name: str, settings: Settings, given: argparse.Namespace) -> dict[str, Any]:
     """Let one network learn; what there is to report."""
     start = time.perf_counter()
-    lesson: Lesson
     if settings.side:
-        lesson = FlatLesson(name, settings, given.out)
+        lesson = flat_lesson(name, settings, given.out)
     else:
-        lesson = VolumeLesson(name, settings, given.volumes)
+        lesson = volume_lesson(name, settings, given.out, given.volumes)
     curve = []
     for point in lesson.points():
         seconds = round(time.perf_counter() - start, 1)
@@ -105,9 +106,9 @@ def overfit(name: str, settings: Settings, given: argparse.Namespace) -> dict[st
     return {
         "network": name,
         "settings": as_json(settings),
-        "parameters": lesson.parameters,
+        "parameters": count_parameters(lesson.model),
         "images": lesson.images,
-        "precision": lesson.precision,
+        "precision": lesson.compute.precision,
         "threads": torch.get_num_threads(),
         "steps": {point["stage"]: point["step"] for point in curve},
         "seconds": curve[-1]["seconds"],

@@ -1,35 +1,28 @@
-"""Lets a network learn a few images by heart: flat ones by the project's own stages, or volumes."""
+"""Lets a network learn a few images or volumes by heart, by the project's own stages."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from src_model.config import AugmentConfig, StageConfig, TrainConfig
+from src_model.config import AugmentConfig, TrainConfig
 from src_model.data.dataset import TrainingSet, ValidationSet
 from src_model.data.decathlon import read_decathlon
 from src_model.data.image_io import read_image, read_mask
 from src_model.data.layouts import find_cases
 from src_model.data.volume_augment import VolumeAugment
 from src_model.data.volume_set import VolumeSet
-from src_model.device import resolve_device
-from src_model.inference.volume import predict_volume
-from src_model.metrics.pixel import dice
 from src_model.models.base import SegmentationModel
-from src_model.models.profile import count_parameters
-from src_model.models.registry import create_model
-from src_model.training.losses import Objective
-from src_model.training.optim import cosine, make_optimiser, set_learning_rate
 from src_model.training.sources import Sources
 from src_model.training.stage_work import Compute, StageWork
 from src_model.training.stages import plan_stages
+from src_model.training.volume_sources import DomainPatches, WholeVolumes
 
 NUCLEI = Path(__file__).parents[1] / "sample_data" / "nuclei" / "train"
 PER_STAIN = 4
@@ -73,64 +66,30 @@ class Point(NamedTuple):
 
 
 class Lesson:
-    """One network that learns one set of images.
+    """One network that learns one set of images: all in one batch, so an epoch is a step.
+
+    Parameters
+    ----------
+    config, sources
+        What is learned, and by what; the sources are scored on what they learn from.
+    settings
+        How.
 
     Attributes
     ----------
-    images : list of str
-        What is learned.
     model : SegmentationModel
         In the stage of the last point.
-    precision : str
-        In which it computes.
     """
 
-    images: list[str]
     model: SegmentationModel
-    precision: str
+
+    def __init__(self, config: TrainConfig, sources: Sources, settings: Settings) -> None:
+        self.config, self.sources, self.settings = config, sources, settings
+        self.compute = Compute.resolve(config)
+        self.images = [sample.case_id for sample in sources.validation]
 
     def points(self) -> Iterator[Point]:
-        """Learn; a stage ends with its last step, or when it is good enough."""
-        raise NotImplementedError
-
-    @property
-    def parameters(self) -> int:
-        """Of the network."""
-        return count_parameters(self.model)
-
-
-class FlatLesson(Lesson):
-    """Windows of nuclei, all in one batch, so an epoch is a step; in two stages with a mixture."""
-
-    def __init__(self, name: str, settings: Settings, folder: Path) -> None:
-        self.settings = settings
-        pairs = write_windows(folder / f"windows-{settings.side}", settings.side)
-        stages = [
-            StageConfig(epochs=settings.steps, learning_rate=rate, weight_decay=0.0)
-            for rate in settings.rates
-        ]
-        self.config = TrainConfig.parse(
-            {
-                "data": {"root": pairs, "image_size": settings.side},
-                "out": folder / name,
-                "model": {"name": name},
-                "stage1": stages[0],
-                "stage2": stages[1],
-                "batch_size": settings.batch,
-                "augment": STILL,
-                "device": settings.device,
-            }
-        )
-        self.compute = Compute.resolve(self.config)
-        self.precision = self.compute.precision
-        cases, data, model = find_cases(pairs).cases, self.config.data, self.config.model
-        learned = TrainingSet(cases, data, STILL, model, self.config.seed)
-        scored = ValidationSet(cases, data, model, normalisation=learned.normalisation)
-        self.sources = Sources(learned, scored, fingerprint="")
-        self.images = [case.id for case in cases]
-
-    def points(self) -> Iterator[Point]:
-        """See :meth:`Lesson.points`."""
+        """Learn, in two stages with a mixture; each ends with its last step, or when it is good enough."""
         base = None
         stages = plan_stages(self.config).stages
         for stage in stages:
@@ -163,60 +122,49 @@ class FlatLesson(Lesson):
                     return
 
 
-class VolumeLesson(Lesson):
-    """Patches of hippocampi, one a step; scored on the whole volumes."""
+def flat_lesson(name: str, settings: Settings, folder: Path) -> Lesson:
+    """Windows of nuclei, four of each stain."""
+    pairs = write_windows(folder / f"windows-{settings.side}", settings.side)
+    data = {"root": pairs, "image_size": settings.side}
+    config = _config(name, settings, data, {"name": name}, folder)
+    cases = find_cases(pairs).cases
+    learned = TrainingSet(cases, config.data, STILL, config.model, config.seed)
+    scored = ValidationSet(cases, config.data, config.model, normalisation=learned.normalisation)
+    return Lesson(config, Sources(learned, scored, fingerprint=""), settings)
 
-    precision = "float32"
 
-    def __init__(self, name: str, settings: Settings, folder: Path) -> None:
-        self.settings = settings
-        found = read_decathlon(folder)
-        self.classes = len(found.classes)
-        self.volumes = VolumeSet(
-            found.cases[:HIPPOCAMPI], patch_size=PATCH, num_classes=self.classes, augment=STILL_VOLUME
-        )
-        self.images = [case.id for case in self.volumes.cases]
-        torch.manual_seed(0)
-        domains = {"hippocampus": {"in_channels": 1, "num_classes": self.classes}}
-        self.device = resolve_device(settings.device)
-        self.model = create_model(name, domains=domains, **SMALL_VOLUME_NETWORK).to(self.device)
+def volume_lesson(name: str, settings: Settings, folder: Path, volumes: Path) -> Lesson:
+    """Patches of four hippocampi, scored on the whole volumes."""
+    found = read_decathlon(volumes)
+    domain = {"in_channels": 1, "num_classes": len(found.classes)}
+    options = {**SMALL_VOLUME_NETWORK, "domains": {"hippocampus": domain}}
+    config = _config(name, settings, {"root": volumes}, {"name": name, "options": options}, folder)
+    cases = VolumeSet(
+        found.cases[:HIPPOCAMPI], patch_size=PATCH, augment=STILL_VOLUME, domain="hippocampus", **domain
+    )
+    sources = Sources(DomainPatches([cases]), WholeVolumes([cases]), fingerprint="")
+    return Lesson(config, sources, settings)
 
-    def points(self) -> Iterator[Point]:
-        """See :meth:`Lesson.points`."""
-        steps, rate = self.settings.steps, self.settings.rates[0]
-        optimiser = make_optimiser(self.model, StageConfig(epochs=0, learning_rate=rate, weight_decay=1e-4))
-        objective = Objective(self.classes, 0.0, self.model.auxiliary_weights)
-        losses: list[float] = []
-        for step in range(1, steps + 1):
-            set_learning_rate(optimiser, cosine(rate, step - 1, steps))
-            image, mask = self._patch(step - 1)
-            self.model.train()
-            optimiser.zero_grad()
-            loss = objective(self.model(image), mask).total
-            loss.backward()
-            optimiser.step()
-            losses.append(float(loss.detach()))
-            if step % self.settings.every == 0 or step == steps:
-                yield Point("1", step, float(np.mean(losses)), score := self._dice())
-                losses.clear()
-                if score >= self.settings.enough:
-                    return
 
-    def _patch(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        epoch, place = divmod(number, self.volumes.length_per_epoch)
-        sample = self.volumes.sample(1, epoch, self.volumes.order(1, epoch)[place])
-        image, mask = (torch.from_numpy(array)[None].to(self.device) for array in (sample.image, sample.mask))
-        return image, mask
-
-    def _dice(self) -> float:
-        """Mean over the volumes and their foreground classes."""
-        self.model.eval()
-        scores = []
-        for place in range(len(self.volumes.cases)):
-            whole = self.volumes.whole(place)
-            found = predict_volume(self.model, whole.image, patch_size=PATCH, overlap=0.25).argmax(0)
-            scores += [dice(found == k, whole.mask == k) for k in range(1, self.classes)]
-        return float(np.mean(scores))
+def _config(
+    name: str, settings: Settings, data: dict[str, Any], model: dict[str, Any], folder: Path
+) -> TrainConfig:
+    stages = [
+        {"epochs": settings.steps, "learning_rate": rate, "weight_decay": 0.0} for rate in settings.rates
+    ]
+    return TrainConfig.parse(
+        {
+            "data": data,
+            "out": folder / name,
+            "model": model,
+            "volume": {"patch_size": PATCH},
+            "stage1": stages[0],
+            "stage2": stages[-1],
+            "batch_size": settings.batch,
+            "augment": STILL,
+            "device": settings.device,
+        }
+    )
 
 
 def write_windows(folder: Path, side: int) -> Path:
