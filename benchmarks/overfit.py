@@ -64,7 +64,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=list_models(), metavar="NAME")
     parser.add_argument("--volumes", type=Path, metavar="TASK04_FOLDER")
     parser.add_argument("--steps", type=int, default=300, help="in each stage, at most")
-    parser.add_argument("--volume-steps", type=int, default=200, help="of u2net3d, at most")
+    parser.add_argument("--volume-steps", type=int, default=300, help="of u2net3d, at most")
     parser.add_argument("--every", type=int, default=10, help="steps between two looks at the Dice")
     parser.add_argument("--enough", type=float, default=0.96, help="Dice at which the last stage ends early")
     parser.add_argument("--before", type=float, default=0.98, help="the same of a stage before another")

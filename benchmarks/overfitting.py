@@ -30,7 +30,7 @@ COLOURFUL = 5
 """Mean difference between the largest and the smallest channel above which a picture is stained."""
 HIPPOCAMPI = 4
 PATCH = (32, 48, 32)
-SMALL_VOLUME_NETWORK = {"base_channels": 8, "poolings": (3, 3, 3)}
+SMALL_VOLUME_NETWORK = {"base_channels": 16, "poolings": (3, 3, 3)}
 STILL = AugmentConfig(**dict.fromkeys(AugmentConfig.model_fields, 0.0))
 STILL_VOLUME = VolumeAugment(flip=0, affine=0, intensity=0, noise=0)
 
