@@ -40,6 +40,8 @@ class TrainState(_State):
     image_layer: str | None = None
     labels_layer: str | None = None
     model: str = "utanet"
+    imagenet: bool = False
+    """Start the encoder from ImageNet weights."""
     preset: Literal["quick", "paper"] = "quick"
     stage1_epochs: int = Field(default=10, ge=0, le=100_000)
     stage2_epochs: int = Field(default=4, ge=0, le=100_000)

@@ -59,6 +59,23 @@ class Warned(Event):
     message: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Downloading(Event):
+    """A file is fetched once into the user's cache."""
+
+    name: str
+    """What is fetched, e.g. ``"ImageNet weights"``."""
+    done: int
+    """Bytes."""
+    total: int
+    """Bytes; 0 = not known yet."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the file is there, whole and checked."""
+        return 0 < self.total == self.done
+
+
 # --- training -------------------------------------------------------------------------------
 
 

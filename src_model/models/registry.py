@@ -17,12 +17,16 @@ _MODELS = "src_model.models"
 
 
 class _Entry(NamedTuple):
-    """Where the class of a network is, for images of how many axes, and whether it has domains."""
+    """Where the class of a network is, and what it takes and can."""
 
     module: str
     cls: str
     dims: int = 2
+    """Spatial axes of its images."""
     domains: bool = False
+    """Whether it can serve several domains."""
+    weights: bool = True
+    """Whether there are published weights for its encoder."""
 
 
 _ARCHITECTURES: dict[str, _Entry] = {
@@ -32,10 +36,10 @@ _ARCHITECTURES: dict[str, _Entry] = {
     "light-utanet-mobile": _Entry(f"{_MODELS}.light_utanet", "LightUTANetMobile"),
     "utanet-plusplus": _Entry(f"{_MODELS}.utanet_plusplus", "UTANetPlusPlus"),
     "utanet-stage1": _Entry(f"{_MODELS}.utanet", "UTANetStage1"),
-    "unet": _Entry(f"{_MODELS}.baselines", "UNet"),
-    "unetpp": _Entry(f"{_MODELS}.baselines", "UNetPlusPlus"),
+    "unet": _Entry(f"{_MODELS}.baselines", "UNet", weights=False),
+    "unetpp": _Entry(f"{_MODELS}.baselines", "UNetPlusPlus", weights=False),
     "deeplabv3plus": _Entry(f"{_MODELS}.baselines", "DeepLabV3Plus"),
-    "u2net3d": _Entry(f"{_MODELS}.universal3d", "U2Net3D", dims=3, domains=True),
+    "u2net3d": _Entry(f"{_MODELS}.universal3d", "U2Net3D", dims=3, domains=True, weights=False),
 }
 
 
@@ -47,6 +51,11 @@ def list_models(*, dims: int | None = None) -> list[str]:
 def models_with_domains() -> list[str]:
     """Names of the networks that can serve several domains (organs); needs no torch."""
     return [name for name, entry in _ARCHITECTURES.items() if entry.domains]
+
+
+def models_with_weights() -> list[str]:
+    """Names of the networks with published (ImageNet) weights for their encoder; needs no torch."""
+    return [name for name, entry in _ARCHITECTURES.items() if entry.weights]
 
 
 def model_class(name: str) -> type[SegmentationModel]:
@@ -91,7 +100,8 @@ def create_model(
         Experts per router and sample.
     encoder_weights
         ``"imagenet"``: start the encoder from torchvision's weights, fetched once into the user's
-        cache (see :mod:`src_model.models.pretrained`). ``None``: fresh weights, no network access.
+        cache (see :mod:`src_model.models.pretrained`); for :func:`models_with_weights` at their
+        full width. ``None``: fresh weights, no network access.
     progress
         Called with the bytes fetched so far and in total while they are fetched.
     **options
@@ -100,11 +110,12 @@ def create_model(
     Raises
     ------
     ModelError
-        When the name or an option is unknown or a value is out of its bounds.
+        When the name or an option is unknown, a value is out of its bounds, or there are no such
+        weights for the encoder.
     DownloadError
         When the encoder's weights cannot be fetched.
     CheckpointError
-        When the encoder's weights do not fit its width.
+        When the file of the encoder's weights does not fit it.
     """
     network = model_class(name)
     known = network.default_options()

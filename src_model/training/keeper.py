@@ -92,6 +92,7 @@ class Keeper:
         data = self.config.data
         return {
             "dataset": data.root.name,
+            "encoder_weights": self.config.model.encoder_weights,
             "sampling": data.sampling,
             "image_size": data.image_size,
             "intensity_range": data.intensity_range,

@@ -184,6 +184,22 @@ def test_a_stop_signal_keeps_the_run_and_exits_with_130(pairs: Path, tmp_path: P
     assert (folder / "last.safetensors").is_file()
 
 
+def test_a_download_is_one_line_when_it_is_complete(capfd: pytest.CaptureFixture[str]) -> None:
+    begun = ev.Downloading(name="ImageNet weights", done=0, total=0)
+    steps = [
+        begun,
+        *(ev.Downloading(name="ImageNet weights", done=n, total=87_000_000) for n in (9, 87_000_000)),
+    ]
+
+    follow(iter(steps), ev.Control(), as_json=False)
+    shown = capfd.readouterr().err
+    follow(iter(steps), ev.Control(), as_json=True)
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+
+    assert shown == "Fetched ImageNet weights (87 MB)\n"
+    assert lines[1] == {"event": "downloading", "name": "ImageNet weights", "done": 9, "total": 87_000_000}
+
+
 def test_messages_with_square_brackets_are_shown_as_they_are(capfd: pytest.CaptureFixture[str]) -> None:
     follow(iter([ev.Warned(message="the file a[1].png is odd")]), ev.Control(), as_json=False)
 
