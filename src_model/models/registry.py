@@ -43,6 +43,9 @@ _ARCHITECTURES: dict[str, _Entry] = {
 }
 
 
+_BESIDE_THE_OPTIONS = ("name", "in_channels", "num_classes", "top_k", "encoder_weights")
+
+
 def list_models(*, dims: int | None = None) -> list[str]:
     """Names that :func:`create_model` knows, of all or of 2-D or 3-D networks; needs no torch."""
     return [name for name, entry in _ARCHITECTURES.items() if dims in (None, entry.dims)]
@@ -71,6 +74,22 @@ def model_class(name: str) -> type[SegmentationModel]:
     entry = _ARCHITECTURES[name]
     network: type[SegmentationModel] = getattr(import_module(entry.module), entry.cls)
     return network
+
+
+def check_options(name: str, options: Iterable[str]) -> None:
+    """Refuse what is not the name of an option of that network.
+
+    Raises
+    ------
+    ModelError
+        Naming the first such option, and the nearest that there is.
+    """
+    known = model_class(name).default_options()
+    for option in options:
+        if option in _BESIDE_THE_OPTIONS:
+            raise ModelError(f"'{option}' stands beside the options of a network; give it without 'options.'")
+        if option not in known:
+            raise ModelError(f"The network '{name}' has no option '{option}'; {_suggest(option, known)}.")
 
 
 def create_model(
@@ -118,10 +137,7 @@ def create_model(
         When the file of the encoder's weights does not fit it.
     """
     network = model_class(name)
-    known = network.default_options()
-    for option in options:
-        if option not in known:
-            raise ModelError(f"The network '{name}' has no option '{option}'; {_suggest(option, known)}.")
+    check_options(name, options)
     build: Callable[..., SegmentationModel] = network
     stage = network.default_stage() if stage is None else stage
     model = build(in_channels=in_channels, num_classes=num_classes, stage=stage, top_k=top_k, **options)

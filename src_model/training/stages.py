@@ -13,7 +13,7 @@ from src_model.config import ModelConfig, StageConfig, TrainConfig
 from src_model.errors import CheckpointError, ConfigError
 from src_model.models.base import SegmentationModel
 from src_model.models.pretrained import find_weights
-from src_model.models.registry import create_model, list_models
+from src_model.models.registry import check_options, create_model, list_models
 from src_model.training.seeding import seeded
 
 StageName = Literal["1", "2", "joint"]
@@ -102,6 +102,7 @@ def outline(model: ModelConfig) -> SegmentationModel:
         When the network or one of its options does not exist or is out of its bounds, or there
         are no such weights for its encoder.
     """
+    check_options(model.name, model.options)
     with torch.device("meta"):
         network = _create(model, None)
     if model.encoder_weights is not None:

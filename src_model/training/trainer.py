@@ -13,6 +13,7 @@ from src_model.training.resume import check_same_run, frozen_settings
 from src_model.training.run import Run
 from src_model.training.run_folder import RunFolder, open_run_folder
 from src_model.training.sources import Sources, load_sources
+from src_model.training.stage_work import Compute
 from src_model.training.stages import plan_stages
 from src_model.training.state import RunState, read_state
 
@@ -45,6 +46,8 @@ def train(config: TrainConfig, *, control: Control | None = None) -> Iterator[Ev
         When the settings contradict each other, the run folder or the run that is resumed.
     ModelError
         When the network cannot be made, or there are no such weights for its encoder.
+    DeviceError
+        When this machine has no such device.
     DownloadError
         When the encoder's weights cannot be fetched.
     DataError
@@ -56,6 +59,7 @@ def train(config: TrainConfig, *, control: Control | None = None) -> Iterator[Ev
     """
     plan = plan_stages(config)
     _check_classes(config)
+    Compute.resolve(config)
     with open_run_folder(config) as folder:
         state = _saved_state(folder, config)
         control = control or Control()

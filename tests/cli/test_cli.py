@@ -157,6 +157,39 @@ def test_a_failure_is_one_sentence_and_exit_code_1(
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("model.name=utanett", "did you mean 'utanet'"),
+        ("model.name=u2net", "did you mean 'unet'"),
+        ("model.top_k=9", "top_k must be a whole number from 1 to 4 (the number of experts) but got 9"),
+        ("model.options.num_experts=1", "from 1 to 1 (the number of experts) but got 2"),
+        ("model.options.base_channels=31", "base_channels must be an even number but got 31"),
+        ("model.options.encoder=resnet50", "encoder must be one of 'resnet34'"),
+        ("model.options.encodr=resnet18", "did you mean 'encoder'"),
+        ("model.options.router_temperature=-1", "above 0 but got -1"),
+        ("model.options.top_k=1", "'top_k' stands beside the options"),
+        ("model.options.stage=2", "no option 'stage'"),
+        ("model.encoder_weights=coco", "'model.encoder_weights' cannot be 'coco'"),
+        ("device=tpu", "device 'tpu' is not available here"),
+        ("classes=[{name: a}, {name: b}]", "2 classes by name"),
+    ],
+)
+@pytest.mark.parametrize("stage", ["both", "first"])
+def test_what_cannot_be_trained_is_told_before_any_data_is_looked_for(
+    setting: str, words: str, stage: str, tmp_path: Path
+) -> None:
+    options = ("--set", f"stage={stage}", "--set", setting)
+
+    done = utanet("train", "--data", "/nowhere", "--out", tmp_path / "run", *options)
+
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "/nowhere" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("arguments", [("segment",), ("nonsense",), ("train", "--folds", "1", "--out", "x")])
 def test_bad_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
     assert utanet(*arguments).returncode == 2
