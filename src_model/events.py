@@ -17,7 +17,7 @@ import numpy as np
 from src_model.errors import Stopped
 
 ExpertUsage = tuple[tuple[float, ...], ...]
-"""Mean router probability, one row per router (decoder stage), one column per expert."""
+"""Mean router probability, one row per router, one column per expert."""
 
 
 @dataclass(frozen=True, kw_only=True)
