@@ -25,7 +25,7 @@ class SegmentState(_State):
     threshold: float = Field(default=0.5, ge=0.0, le=1.0)
     """Probability above which a pixel is foreground; one-class models only."""
     top_k: int | None = Field(default=None, ge=1, le=64)
-    """Experts mixed per decoder stage; ``None`` = as trained."""
+    """Experts that each router mixes; ``None`` = as trained."""
     objects: bool = False
     """Give every object a number of its own instead of its class."""
     probability: bool = False
@@ -42,6 +42,8 @@ class TrainState(_State):
     image_layer: str | None = None
     labels_layer: str | None = None
     model: str = "utanet"
+    imagenet: bool = False
+    """Start the encoder from ImageNet weights."""
     preset: Literal["quick", "paper"] = "quick"
     stage1_epochs: int = Field(default=10, ge=0, le=100_000)
     stage2_epochs: int = Field(default=4, ge=0, le=100_000)

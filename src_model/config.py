@@ -61,6 +61,8 @@ class ModelConfig(_Frozen):
     """Number of logit channels: 1 = foreground against background, K > 1 includes background."""
     top_k: int = Field(default=2, ge=1)
     """How many experts each router mixes."""
+    encoder_weights: Literal["imagenet"] | None = None
+    """``imagenet``: start the encoder from published weights, fetched once, instead of random ones."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of that architecture, checked when the network is made."""
     adapt_from: Path | None = None

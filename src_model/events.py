@@ -17,7 +17,7 @@ import numpy as np
 from src_model.errors import Stopped
 
 ExpertUsage = tuple[tuple[float, ...], ...]
-"""Mean router probability, one row per router (decoder stage), one column per expert."""
+"""Mean router probability, one row per router, one column per expert."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,23 @@ class Warned(Event):
     """Something the user should know, with its remedy; the work goes on."""
 
     message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Downloading(Event):
+    """A file is fetched once into the user's cache."""
+
+    name: str
+    """What is fetched, e.g. ``"ImageNet weights"``."""
+    done: int
+    """Bytes."""
+    total: int
+    """Bytes; 0 = not known yet."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the file is there, whole and checked."""
+        return 0 < self.total == self.done
 
 
 # --- training -------------------------------------------------------------------------------

@@ -4,79 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from src_model.download import cache_folder, fetch
+from src_model.download import cache_folder, fetch, fetching
 from src_model.errors import DownloadError
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Server(ThreadingHTTPServer):
-    """Serves ``content``; what it was asked for stands in ``requests``."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.content = CONTENT
-        self.ranges = True
-        self.breaks: list[int] = []
-        """How many bytes the next answers give before the connection ends."""
-        self.stalls = False
-        self.requests: list[str | None] = []
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/models/weights-{SHA256[:8]}.pth"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.server.requests.append(wanted)
-        if "absent" in self.path:
-            self.send_error(404)
-            return
-        content, start = self.server.content, 0
-        if wanted and self.server.ranges:
-            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-            if start >= len(content):
-                self.send_error(416)
-                return
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
-        given = content[start:]
-        if self.server.breaks:
-            given = given[: self.server.breaks.pop(0)]
-        self.wfile.write(given)
-        if self.server.stalls:
-            threading.Event().wait(2)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+def server(server: Any) -> Any:
+    server.publish(CONTENT)
+    return server
 
 
-def test_a_file_is_fetched_once_with_progress(server: Server, tmp_path: Path) -> None:
+def test_a_file_is_fetched_once_with_progress(server: Any, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
 
     path = fetch(server.address, SHA256, folder=tmp_path / "new", progress=lambda *there: seen.append(there))
@@ -90,7 +36,7 @@ def test_a_file_is_fetched_once_with_progress(server: Server, tmp_path: Path) ->
     assert [so_far for so_far, _ in seen] == sorted(so_far for so_far, _ in seen)
 
 
-def test_a_broken_connection_goes_on_where_it_ended(server: Server, tmp_path: Path) -> None:
+def test_a_broken_connection_goes_on_where_it_ended(server: Any, tmp_path: Path) -> None:
     server.breaks = [1000, 2000]
 
     path = fetch(server.address, SHA256, folder=tmp_path)
@@ -99,7 +45,7 @@ def test_a_broken_connection_goes_on_where_it_ended(server: Server, tmp_path: Pa
     assert server.requests == [None, "bytes=1000-", "bytes=3000-"]
 
 
-def test_the_next_call_goes_on_where_the_last_one_gave_up(server: Server, tmp_path: Path) -> None:
+def test_the_next_call_goes_on_where_the_last_one_gave_up(server: Any, tmp_path: Path) -> None:
     server.breaks = [1000]
 
     with pytest.raises(DownloadError, match=r"what arrived is kept"):
@@ -110,20 +56,34 @@ def test_the_next_call_goes_on_where_the_last_one_gave_up(server: Server, tmp_pa
     assert server.requests == [None, "bytes=1000-"]
 
 
-def test_a_server_that_cannot_go_on_starts_again(server: Server, tmp_path: Path) -> None:
+def test_a_download_that_nobody_asks_to_go_on_keeps_what_arrived(server: Any, tmp_path: Path) -> None:
+    steps = fetching(server.address, SHA256, folder=tmp_path)
+    before = next(steps)
+    there, total = next(steps)
+
+    steps.close()
+
+    assert before == (0, 0)
+    assert 0 < there < total == len(CONTENT)
+    assert [p.stat().st_size for p in tmp_path.iterdir()] == [there]
+    assert fetch(server.address, SHA256, folder=tmp_path).read_bytes() == CONTENT
+    assert server.requests == [None, f"bytes={there}-"]
+
+
+def test_a_server_that_cannot_go_on_starts_again(server: Any, tmp_path: Path) -> None:
     server.breaks, server.ranges = [1000], False
 
     assert fetch(server.address, SHA256, folder=tmp_path).read_bytes() == CONTENT
 
 
-def test_a_silent_server_is_given_up_after_the_timeout(server: Server, tmp_path: Path) -> None:
+def test_a_silent_server_is_given_up_after_the_timeout(server: Any, tmp_path: Path) -> None:
     server.breaks, server.stalls = [1000], True
 
     with pytest.raises(DownloadError, match="timed out"):
         fetch(server.address, SHA256, folder=tmp_path, timeout=0.2, attempts=1)
 
 
-def test_tampered_content_is_refused_and_not_kept(server: Server, tmp_path: Path) -> None:
+def test_tampered_content_is_refused_and_not_kept(server: Any, tmp_path: Path) -> None:
     server.content = CONTENT[:-1] + b"x"
 
     with pytest.raises(DownloadError, match=r"damaged or not the original .* it was not kept"):
@@ -132,7 +92,7 @@ def test_tampered_content_is_refused_and_not_kept(server: Server, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_half_file_in_the_cache_is_refused(server: Server, tmp_path: Path) -> None:
+def test_a_half_file_in_the_cache_is_refused(server: Any, tmp_path: Path) -> None:
     path = fetch(server.address, SHA256, folder=tmp_path)
     path.write_bytes(CONTENT[: len(CONTENT) // 2])
 
@@ -140,13 +100,13 @@ def test_a_half_file_in_the_cache_is_refused(server: Server, tmp_path: Path) -> 
         fetch(server.address, SHA256, folder=tmp_path)
 
 
-def test_a_leftover_that_is_too_long_is_thrown_away(server: Server, tmp_path: Path) -> None:
+def test_a_leftover_that_is_too_long_is_thrown_away(server: Any, tmp_path: Path) -> None:
     (tmp_path / f"weights-{SHA256[:8]}.pth.part").write_bytes(CONTENT + b"more")
 
     assert fetch(server.address, SHA256, folder=tmp_path).read_bytes() == CONTENT
 
 
-def test_an_absent_file_is_said_so(server: Server, tmp_path: Path) -> None:
+def test_an_absent_file_is_said_so(server: Any, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="the server answered 404"):
         fetch(server.address.replace("weights", "absent"), SHA256, folder=tmp_path)
 
@@ -164,7 +124,7 @@ def test_other_addresses_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="needs a folder that cannot be written")
-def test_a_folder_that_cannot_be_written_is_named(server: Server, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named(server: Any, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
 
     with pytest.raises(DownloadError, match="Could not keep"):

@@ -24,6 +24,7 @@ from napari_utanet.state import TrainState
 from napari_utanet.worker import Worker
 from src_model import events as ev
 from src_model.errors import UTANetError
+from src_model.models.registry import models_with_weights
 from src_model.presets import preset
 
 Engine = Callable[..., Iterable[object]]
@@ -74,6 +75,7 @@ class TrainController:
         view.pause_clicked.connect(self.pause_or_continue)
         view.stop_clicked.connect(self.stop)
         view.unfinished_clicked.connect(self.take_unfinished)
+        state.events.model.connect(self._network_chosen)
         state.events.preset.connect(self._apply_preset)
         state.events.out.connect(self._out_chosen)
         for changed in (state.events.source, state.events.folder):
@@ -82,6 +84,7 @@ class TrainController:
             changed.connect(self._look_at_layers)
         self._images.start()
         self._labels.start()
+        self._network_chosen(state.model)
         self._look_at_source()
         self._idle()
 
@@ -140,6 +143,11 @@ class TrainController:
     def _idle(self) -> None:
         self._view.set_mode("idle")
         self._look_at_out()
+
+    def _network_chosen(self, name: str) -> None:
+        offered = name in models_with_weights()
+        self._state.imagenet = self._state.imagenet and offered
+        self._view.set_imagenet_offered(offered)
 
     def _apply_preset(self, name: str) -> None:
         values = preset(name)

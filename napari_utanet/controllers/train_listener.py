@@ -50,6 +50,8 @@ class TrainListener:
             self._step(event)
         elif isinstance(event, ev.EpochFinished):
             self._epoch(event)
+        elif isinstance(event, ev.Downloading):
+            self._downloading(event)
         elif isinstance(event, ev.RunStarted):
             self._started(event)
         elif isinstance(event, ev.Warned):
@@ -79,6 +81,16 @@ class TrainListener:
         if not self._concluded:
             self._view.set_status("Stopped before the first epoch.")
         self._on_idle()
+
+    def _downloading(self, event: ev.Downloading) -> None:
+        if event.complete:
+            self._view.set_progress(0, 0, "")
+        elif event.total:
+            share = event.done / event.total
+            text = f"Fetching {event.name}, {100 * share:.0f} %"
+            self._view.set_progress(round(PROGRESS_STEPS * share), PROGRESS_STEPS, text)
+        else:
+            self._view.set_progress(0, 0, f"Fetching {event.name}")
 
     def _started(self, event: ev.RunStarted) -> None:
         by_position = [self._config.stage1.epochs, self._config.stage2.epochs]

@@ -65,7 +65,11 @@ def resolve(state: TrainState, image: Any | None, labels: Any | None) -> TrainRe
         {
             "data": {"root": str(root)},
             "out": str(out),
-            "model": {"name": state.model, "num_classes": outputs},
+            "model": {
+                "name": state.model,
+                "num_classes": outputs,
+                "encoder_weights": "imagenet" if state.imagenet else None,
+            },
             "stage1": {"epochs": state.stage1_epochs},
             "stage2": {"epochs": state.stage2_epochs},
             "batch_size": state.batch_size,

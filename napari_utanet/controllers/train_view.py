@@ -26,6 +26,9 @@ class TrainView(Protocol):
     def set_labels_layers(self, choices: Choices) -> None:
         """Offer these labels layers."""
 
+    def set_imagenet_offered(self, offered: bool) -> None:
+        """Whether the chosen network can start from ImageNet weights."""
+
     def set_mode(self, mode: Mode) -> None:
         """Which buttons can be pressed."""
 

@@ -45,7 +45,7 @@ class ExpertsDock(RunDock):
             "Heat maps are added to the light of the image; dimmed, it lets them show.",
         )
         self.table = RoutingTable(
-            "Weight of each expert in each stage of the decoder; ● = chosen. "
+            "Weight of each expert in the mix of each router; ● = chosen. "
             "Click a column to see that expert's map."
         )
         self.add_choices()

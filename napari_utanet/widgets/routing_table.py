@@ -18,7 +18,7 @@ _ROW_HEIGHT = 26
 
 
 class RoutingTable(QTableWidget):  # type: ignore[misc]
-    """One row per router (decoder stage), one column per expert; the stronger, the deeper the tint."""
+    """One row per router, one column per expert; the stronger, the deeper the tint."""
 
     expert_clicked = Signal(int)
 
@@ -53,7 +53,7 @@ class RoutingTable(QTableWidget):  # type: ignore[misc]
         Parameters
         ----------
         weights
-            One row per router, 0 to 1.
+            One row per router, 0 to 1; a network has one for each skip connection, or one for all.
         selected
             Which experts each router chose; ``None`` = no marks.
         """
@@ -61,7 +61,8 @@ class RoutingTable(QTableWidget):  # type: ignore[misc]
         self.setRowCount(len(weights))
         self.setColumnCount(columns)
         self.setHorizontalHeaderLabels([f"Expert {n + 1}" for n in range(columns)])
-        self.setVerticalHeaderLabels([f"Router {n + 1}" for n in range(len(weights))])
+        names = ["Router"] if len(weights) == 1 else [f"Router {n + 1}" for n in range(len(weights))]
+        self.setVerticalHeaderLabels(names)
         for row, values in enumerate(weights):
             for column, value in enumerate(values):
                 chosen = None if selected is None else selected[row][column]

@@ -73,7 +73,7 @@ class RunDock(Dock):
         self.top_k = Choice(
             empty="",
             name="top_k",
-            tooltip="Experts mixed in each stage of the decoder. As trained is usually best.",
+            tooltip="How many experts each router mixes. As trained is usually best.",
         )
         self.top_k.set_choices([("As trained", None), *((str(k), k) for k in range(1, 5))])
         self.button = QPushButton(action)

@@ -129,6 +129,10 @@ class TrainDock(Dock):
         """Offer these labels layers."""
         self.fields.labels_layer.set_choices(choices)
 
+    def set_imagenet_offered(self, offered: bool) -> None:
+        """Whether the chosen network can start from ImageNet weights."""
+        self.fields.offer_imagenet(offered)
+
     def set_mode(self, mode: Mode) -> None:
         """Which buttons can be pressed; the settings rest while a run goes on."""
         idle = mode == "idle"

@@ -7,7 +7,7 @@ from typing import Any
 from magicgui.widgets import SpinBox
 
 from napari_utanet.widgets.fields import Choice, Form, PathField
-from napari_utanet.widgets.run_dock import device_field
+from napari_utanet.widgets.run_dock import check_box, device_field
 
 _SOURCES = [("Sample nuclei", "sample"), ("A folder of pairs", "folder"), ("Layers in the viewer", "layers")]
 _PRESETS = [("Quick, for a CPU", "quick"), ("As in the paper", "paper")]
@@ -33,6 +33,12 @@ class TrainFields:
             tooltip="The labels layer with the objects painted; everything unpainted counts as background.",
         )
         self.model = _choice("model", [("utanet", "utanet")], "The architecture to train.")
+        self.imagenet = check_box(
+            "Start from ImageNet",
+            "imagenet",
+            "Begin with an encoder that has learned from a million photographs; it is fetched once from "
+            "download.pytorch.org.",
+        )
         self.preset = _choice(
             "preset", _PRESETS, "Sets epochs, batch and crops: for minutes on a CPU, or as the paper trained."
         )
@@ -58,6 +64,7 @@ class TrainFields:
             "your user data, named by date and time.",
             title="Choose a run folder",
         )
+        self._imagenet_offered, self._resumable = True, False
         self.data = Form()
         self.settings = Form()
         self._fill()
@@ -65,8 +72,8 @@ class TrainFields:
     def by_name(self) -> dict[str, Any]:
         """The fields by the name of the state they show."""
         names = (
-            "source", "folder", "image_layer", "labels_layer", "model", "preset", "stage1_epochs",
-            "stage2_epochs", "batch_size", "classes", "device", "out",
+            "source", "folder", "image_layer", "labels_layer", "model", "imagenet", "preset",
+            "stage1_epochs", "stage2_epochs", "batch_size", "classes", "device", "out",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 
@@ -75,6 +82,11 @@ class TrainFields:
         self.data.set_row_shown(self.folder, source == "folder")
         self.data.set_row_shown(self.image_layer, source == "layers")
         self.data.set_row_shown(self.labels_layer, source == "layers")
+
+    def offer_imagenet(self, offered: bool) -> None:
+        """The check box rests for networks that cannot start from ImageNet weights."""
+        self._imagenet_offered = offered
+        self.imagenet.enabled = offered and not self._resumable
 
     def rest_for_resume(self, resumable: bool) -> None:
         """A resumed run has its own settings, all but device and folder."""
@@ -86,6 +98,8 @@ class TrainFields:
                 field.setEnabled(not resumable)
             else:
                 field.enabled = not resumable
+        self._resumable = resumable
+        self.offer_imagenet(self._imagenet_offered)
 
     def _fill(self) -> None:
         self.data.add("Images", self.source)
@@ -93,6 +107,7 @@ class TrainFields:
         self.data.add("Image", self.image_layer)
         self.data.add("Labels", self.labels_layer)
         self.settings.add("Architecture", self.model)
+        self.settings.add("", self.imagenet)
         self.settings.add("Preset", self.preset)
         self.settings.add("Epochs, stage 1", self.stage1_epochs)
         self.settings.add("Epochs, stage 2", self.stage2_epochs)

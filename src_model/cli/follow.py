@@ -22,6 +22,9 @@ results = Console(highlight=False)
 """What a command was asked for goes to standard output."""
 
 
+_MB = 1_000_000
+
+
 class Listener(Protocol):
     """Anything that shows events."""
 
@@ -54,13 +57,14 @@ class Bars:
                 )
             case ev.TileFinished():
                 self._bar(f"{event.source}{_left(event.seconds_left)}", event.done, event.total)
-            case _:
-                line = describe(event)
-                if line is not None:
-                    style = {ev.Warned: "yellow", ev.RunFinished: "green"}.get(type(event))
-                    self._progress.console.print(line, style=style, markup=False, soft_wrap=True)
+            case ev.Downloading():
+                self._bar(f"fetching {event.name} (MB)", event.done // _MB, event.total // _MB or None)
+        line = describe(event)
+        if line is not None:
+            style = {ev.Warned: "yellow", ev.RunFinished: "green"}.get(type(event))
+            self._progress.console.print(line, style=style, markup=False, soft_wrap=True)
 
-    def _bar(self, text: str, done: int, total: int) -> None:
+    def _bar(self, text: str, done: int, total: int | None) -> None:
         self._progress.update(self._task, description=text, completed=done, total=total)
 
 
@@ -69,6 +73,8 @@ def describe(event: ev.Event) -> str | None:
     match event:
         case ev.Warned():
             return f"Note: {event.message}"
+        case ev.Downloading() if event.complete:
+            return f"Fetched {event.name} ({event.total / _MB:.0f} MB)"
         case ev.RunStarted():
             resumed = f", going on from {event.resumed_from}" if event.resumed_from else ""
             return (

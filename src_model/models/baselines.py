@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from src_model.errors import ModelError
 from src_model.models.aspp import ASPP
 from src_model.models.backbones import ENCODER_NAMES, make_encoder
-from src_model.models.base import SegmentationModel, check_no_domain
+from src_model.models.base import SegmentationModel, check_count, check_no_domain
 from src_model.models.blocks import conv_bn_relu, crop_to, init_weights, pad_to_multiple, resize
 from src_model.models.skips import Segmentation
 
@@ -28,6 +28,7 @@ class Baseline(SegmentationModel):
 
     def __init__(self, in_channels: int, num_classes: int, stage: int, top_k: int, options: dict[str, Any]):
         super().__init__(in_channels, num_classes, stage, options)
+        check_count("top_k", top_k)
         self._top_k = top_k
 
     @property

@@ -15,7 +15,7 @@ class UpBlock(nn.Module):
 
     def __init__(self, in_channels: int, skip_channels: int) -> None:
         super().__init__()
-        half = in_channels // 2
+        half = max(in_channels // 2, 1)
         self.up = nn.Sequential(
             nn.ConvTranspose2d(in_channels, half, 2, stride=2), nn.BatchNorm2d(half), nn.ReLU(inplace=True)
         )
@@ -32,7 +32,7 @@ class LightUpBlock(nn.Module):
 
     def __init__(self, in_channels: int, skip_channels: int) -> None:
         super().__init__()
-        half = in_channels // 2
+        half = max(in_channels // 2, 1)
         joined = skip_channels + half
         self.up = nn.ConvTranspose2d(in_channels, half, 2, stride=2)
         self.depthwise = nn.Conv2d(joined, joined, 3, padding=1, groups=joined)
@@ -51,7 +51,7 @@ class UNetDecoder(nn.Module):
     ----------
     channels
         Of the levels, from the finest to the coarsest; each level has twice the stride of the
-        one before. The result has ``channels[-1] / 2 ** (len(channels) - 1)`` channels.
+        one before. The result has ``channels[-1] / 2 ** (len(channels) - 1)`` channels, at least 1.
     light
         Whether the blocks are :class:`LightUpBlock`.
 
@@ -67,7 +67,7 @@ class UNetDecoder(nn.Module):
         self.ups = nn.ModuleList()
         for skip in reversed(channels[:-1]):
             self.ups.append(LightUpBlock(width, skip) if light else UpBlock(width, skip))
-            width //= 2
+            width = max(width // 2, 1)
         self.out_channels = width
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:

@@ -118,7 +118,8 @@ class ExpertBank(nn.ModuleList):
         list of Tensor
             R mixtures of the shape of ``x``.
         """
-        if torch.compiler.is_compiling():
+        tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        if tracing or torch.compiler.is_compiling():
             return self._mix_all(x, weights)
         chosen = (weights.detach() > 0).cpu()
         by_router: list[list[bool]] = chosen.any(0).tolist()
@@ -167,7 +168,7 @@ def select_top(probabilities: Tensor, top_k: int) -> Tensor:
     """
     check_top_k(top_k, probabilities.shape[-1])
     best = probabilities.topk(top_k, dim=-1).indices
-    return torch.zeros_like(probabilities, dtype=torch.bool).scatter(-1, best, True)
+    return torch.zeros_like(probabilities, dtype=torch.bool).scatter(-1, best, torch.ones_like(best).bool())
 
 
 def weigh(probabilities: Tensor, selected: Tensor, *, double_softmax: bool = True) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from src_model.download import Progress, fetch
 from src_model.errors import CheckpointError, ModelError
 from src_model.models.encoders import Encoder
+from src_model.models.registry import models_with_weights
 
 if TYPE_CHECKING:
     from src_model.models.base import SegmentationModel
@@ -35,6 +36,34 @@ IMAGENET = {
 }
 """By torchvision's name of the network; the first version of its weights (IMAGENET1K_V1)."""
 
+FULL_WIDTH = 64
+"""``base_channels`` of the encoders that the published weights fit."""
+
+
+def find_weights(model: SegmentationModel, weights: str = "imagenet") -> WeightFile:
+    """The file of published weights that fits the encoder of ``model``; fetches nothing.
+
+    Raises
+    ------
+    ModelError
+        When there are no such weights, the network has no encoder of ours, or not its full width.
+    """
+    if weights != "imagenet":
+        raise ModelError(f"encoder_weights must be 'imagenet' or left out but got {weights!r}.")
+    encoder = getattr(model, "encoder", None)
+    if not isinstance(encoder, Encoder):
+        raise ModelError(
+            f"The network '{model.name}' has no encoder with published weights; leave encoder_weights out, "
+            f"or use one of: {', '.join(models_with_weights())}."
+        )
+    width = model.config["options"]["base_channels"]
+    if width != FULL_WIDTH:
+        raise ModelError(
+            f"The ImageNet weights fit an encoder of base_channels {FULL_WIDTH} but got {width}; give "
+            f"base_channels {FULL_WIDTH} or leave encoder_weights out."
+        )
+    return IMAGENET[encoder.pretrained_name]
+
 
 def load_encoder_weights(
     model: SegmentationModel, weights: str = "imagenet", *, progress: Progress | None = None
@@ -55,22 +84,16 @@ def load_encoder_weights(
     Raises
     ------
     ModelError
-        When there are no such weights, or the network has no encoder of ours.
+        When there are no such weights, the network has no encoder of ours, or not its full width.
     DownloadError
         When the file cannot be fetched or is not the original.
     CheckpointError
         When the file does not fit the encoder.
     """
-    if weights != "imagenet":
-        raise ModelError(f"encoder_weights must be 'imagenet' or left out but got {weights!r}.")
-    encoder = getattr(model, "encoder", None)
-    if not isinstance(encoder, Encoder):
-        raise ModelError(
-            f"The network '{model.name}' has no encoder with published weights; leave encoder_weights out."
-        )
-    if next(encoder.parameters()).is_meta:
-        return
-    encoder.load_imagenet(_state(IMAGENET[encoder.pretrained_name], progress))
+    file = find_weights(model, weights)
+    encoder: Any = model.encoder
+    if not next(encoder.parameters()).is_meta:
+        encoder.load_imagenet(_state(file, progress))
 
 
 def _state(file: WeightFile, progress: Progress | None) -> Mapping[str, torch.Tensor]:

@@ -17,12 +17,16 @@ _MODELS = "src_model.models"
 
 
 class _Entry(NamedTuple):
-    """Where the class of a network is, for images of how many axes, and whether it has domains."""
+    """Where the class of a network is, and what it takes and can."""
 
     module: str
     cls: str
     dims: int = 2
+    """Spatial axes of its images."""
     domains: bool = False
+    """Whether it can serve several domains."""
+    weights: bool = True
+    """Whether there are published weights for its encoder."""
 
 
 _ARCHITECTURES: dict[str, _Entry] = {
@@ -32,11 +36,14 @@ _ARCHITECTURES: dict[str, _Entry] = {
     "light-utanet-mobile": _Entry(f"{_MODELS}.light_utanet", "LightUTANetMobile"),
     "utanet-plusplus": _Entry(f"{_MODELS}.utanet_plusplus", "UTANetPlusPlus"),
     "utanet-stage1": _Entry(f"{_MODELS}.utanet", "UTANetStage1"),
-    "unet": _Entry(f"{_MODELS}.baselines", "UNet"),
-    "unetpp": _Entry(f"{_MODELS}.baselines", "UNetPlusPlus"),
+    "unet": _Entry(f"{_MODELS}.baselines", "UNet", weights=False),
+    "unetpp": _Entry(f"{_MODELS}.baselines", "UNetPlusPlus", weights=False),
     "deeplabv3plus": _Entry(f"{_MODELS}.baselines", "DeepLabV3Plus"),
-    "u2net3d": _Entry(f"{_MODELS}.universal3d", "U2Net3D", dims=3, domains=True),
+    "u2net3d": _Entry(f"{_MODELS}.universal3d", "U2Net3D", dims=3, domains=True, weights=False),
 }
+
+
+_BESIDE_THE_OPTIONS = ("name", "in_channels", "num_classes", "top_k", "encoder_weights")
 
 
 def list_models(*, dims: int | None = None) -> list[str]:
@@ -47,6 +54,11 @@ def list_models(*, dims: int | None = None) -> list[str]:
 def models_with_domains() -> list[str]:
     """Names of the networks that can serve several domains (organs); needs no torch."""
     return [name for name, entry in _ARCHITECTURES.items() if entry.domains]
+
+
+def models_with_weights() -> list[str]:
+    """Names of the networks with published (ImageNet) weights for their encoder; needs no torch."""
+    return [name for name, entry in _ARCHITECTURES.items() if entry.weights]
 
 
 def model_class(name: str) -> type[SegmentationModel]:
@@ -62,6 +74,22 @@ def model_class(name: str) -> type[SegmentationModel]:
     entry = _ARCHITECTURES[name]
     network: type[SegmentationModel] = getattr(import_module(entry.module), entry.cls)
     return network
+
+
+def check_options(name: str, options: Iterable[str]) -> None:
+    """Refuse what is not the name of an option of that network.
+
+    Raises
+    ------
+    ModelError
+        Naming the first such option, and the nearest that there is.
+    """
+    known = model_class(name).default_options()
+    for option in options:
+        if option in _BESIDE_THE_OPTIONS:
+            raise ModelError(f"'{option}' stands beside the options of a network; give it without 'options.'")
+        if option not in known:
+            raise ModelError(f"The network '{name}' has no option '{option}'; {_suggest(option, known)}.")
 
 
 def create_model(
@@ -91,7 +119,8 @@ def create_model(
         Experts per router and sample.
     encoder_weights
         ``"imagenet"``: start the encoder from torchvision's weights, fetched once into the user's
-        cache (see :mod:`src_model.models.pretrained`). ``None``: fresh weights, no network access.
+        cache (see :mod:`src_model.models.pretrained`); for :func:`models_with_weights` at their
+        full width. ``None``: fresh weights, no network access.
     progress
         Called with the bytes fetched so far and in total while they are fetched.
     **options
@@ -100,17 +129,15 @@ def create_model(
     Raises
     ------
     ModelError
-        When the name or an option is unknown or a value is out of its bounds.
+        When the name or an option is unknown, a value is out of its bounds, or there are no such
+        weights for the encoder.
     DownloadError
         When the encoder's weights cannot be fetched.
     CheckpointError
-        When the encoder's weights do not fit its width.
+        When the file of the encoder's weights does not fit it.
     """
     network = model_class(name)
-    known = network.default_options()
-    for option in options:
-        if option not in known:
-            raise ModelError(f"The network '{name}' has no option '{option}'; {_suggest(option, known)}.")
+    check_options(name, options)
     build: Callable[..., SegmentationModel] = network
     stage = network.default_stage() if stage is None else stage
     model = build(in_channels=in_channels, num_classes=num_classes, stage=stage, top_k=top_k, **options)

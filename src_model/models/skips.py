@@ -100,6 +100,8 @@ class MixtureOfSkips(nn.Module):
     ) -> None:
         super().__init__()
         _check(channels, strides, dims, width, num_experts, reference_level)
+        if not 0 < router_temperature < math.inf:
+            raise ModelError(f"The router's temperature must be above 0 but got {router_temperature}.")
         self.channels, self.strides = tuple(channels), tuple(strides)
         self.dims, self.width, self.num_experts = dims, width, num_experts
         self.reference_level = reference_level
@@ -208,7 +210,16 @@ def _check(
         raise ModelError(
             f"Expected one stride per level but got {len(channels)} channels and {len(strides)} strides."
         )
+    if not _whole(channels) or not _whole(strides) or list(strides) != sorted(strides):
+        raise ModelError(
+            "Channels and strides must be whole numbers of at least 1, of the finest level first, but got "
+            f"{tuple(channels)} and {tuple(strides)}."
+        )
     if not 0 <= reference < len(channels):
         raise ModelError(f"The reference level must be from 0 to {len(channels) - 1} but got {reference}.")
     if width < 1 or experts < 1:
         raise ModelError(f"Width and number of experts must be at least 1 but got {width} and {experts}.")
+
+
+def _whole(numbers: Sequence[object]) -> bool:
+    return all(isinstance(number, int) and number >= 1 for number in numbers)

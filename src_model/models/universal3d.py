@@ -38,6 +38,7 @@ from src_model.models.volume_blocks import (
     make_side_output,
 )
 
+_MOST_POOLINGS = 8  # each doubles the channels, and what an axis is padded to
 _SIDE_LEVELS = (2, 1)
 _SIDE_WEIGHTS = (0.25, 0.5)
 
@@ -287,11 +288,12 @@ class U2Net3D(SegmentationModel):
 
 
 def _check_poolings(poolings: Any) -> list[int]:
-    """Three whole numbers, not negative and not all zero."""
+    """Three whole numbers from 0 to 8, not all zero."""
     counts = list(poolings) if isinstance(poolings, Iterable) else []
-    whole = all(isinstance(count, int) and not isinstance(count, bool) and count >= 0 for count in counts)
+    whole = all(type(count) is int and 0 <= count <= _MOST_POOLINGS for count in counts)
     if len(counts) != 3 or not whole or max(counts) < 1:
         raise ModelError(
-            f"poolings must be three whole numbers (D, H, W), one of them above 0, but got {poolings!r}."
+            f"poolings must be three whole numbers (D, H, W) of 0 to {_MOST_POOLINGS}, not all 0, but got "
+            f"{poolings!r}."
         )
     return counts

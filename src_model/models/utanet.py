@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from src_model.errors import ModelError
 from src_model.models.aspp import ASPP
 from src_model.models.backbones import ENCODER_NAMES, make_encoder
-from src_model.models.base import SegmentationModel, check_no_domain
+from src_model.models.base import SegmentationModel, check_count, check_no_domain
 from src_model.models.blocks import conv_bn_relu, crop_to, init_weights, pad_to_multiple
 from src_model.models.decoders import UNetDecoder
 from src_model.models.experts import Routing, check_top_k
@@ -57,7 +57,7 @@ class UTANet(SegmentationModel):
         chosen = self.defaults.merged(options)
         super().__init__(in_channels, num_classes, stage, chosen)
         self.num_experts = chosen["num_experts"] if self.has_mixture else 0
-        self._top_k = check_top_k(top_k, self.num_experts) if self.num_experts else top_k
+        self.top_k = top_k
         self.encoder = make_encoder(chosen["encoder"], in_channels, chosen["base_channels"])
         self.required_multiple = self.encoder.strides[-1]
         deepest = self.encoder.channels[-1]
@@ -100,7 +100,11 @@ class UTANet(SegmentationModel):
 
     @top_k.setter
     def top_k(self, value: int) -> None:
-        self._top_k = check_top_k(value, self.num_experts) if self.num_experts else value
+        if self.num_experts:
+            check_top_k(value, self.num_experts)
+        else:
+            check_count("top_k", value)
+        self._top_k = value
 
     def forward(
         self,

@@ -101,6 +101,7 @@ class Keeper:
             seen = {key: getattr(data, key) for key in keys}
         return {
             "dataset": ", ".join(root.name for root in (data.root, *data.more_roots)),
+            "encoder_weights": self.config.model.encoder_weights,
             **seen,
             "seed": self.config.seed,
             "stage": record.stage,

@@ -19,6 +19,7 @@ from src_model.events import (
     StepFinished,
     Warned,
 )
+from src_model.models.pretrained import load_encoder_weights
 from src_model.training.clock import Clock
 from src_model.training.keeper import Keeper
 from src_model.training.run_folder import RunFolder
@@ -138,6 +139,8 @@ class Run:
         )
         if history.of(stage):
             load_tensors(self.folder.state, work.model, work.optimiser, stage)
+        elif base is None and self.config.model.encoder_weights is not None:
+            load_encoder_weights(work.model, self.config.model.encoder_weights)
         return work
 
     def _steps(self, work: StageWork, epoch: int) -> Iterator[Event]:

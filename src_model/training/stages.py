@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from src_model.config import ModelConfig, StageConfig, TrainConfig
 from src_model.errors import CheckpointError, ConfigError
 from src_model.models.base import SegmentationModel
-from src_model.models.registry import create_model
+from src_model.models.pretrained import find_weights
+from src_model.models.registry import check_options, create_model
 from src_model.training.domains import adapted_network
 from src_model.training.seeding import seeded
 
@@ -59,8 +60,9 @@ def plan_stages(config: TrainConfig) -> Plan:
     ConfigError
         When no stage has an epoch, or stage 2 would start from nothing.
     ModelError
-        When the network cannot be made.
+        When the network cannot be made, or there are no such weights for its encoder.
     """
+    network = outline(config.model)
     first = Stage("1", 1, config.stage1)
     wanted = {
         "both": (first, Stage("2", 2, config.stage2)),
@@ -68,7 +70,7 @@ def plan_stages(config: TrainConfig) -> Plan:
         "joint": (Stage("joint", 2, config.stage1),),
     }[config.stage]
     warnings: tuple[str, ...] = ()
-    if config.stage != "first" and not has_mixture(config.model):
+    if config.stage != "first" and not network.has_mixture:
         wanted = (first,)
         warnings = (f"The network '{config.model.name}' has no mixture of experts: only stage 1 is trained.",)
     stages = tuple(stage for stage in wanted if stage.settings.epochs > 0)
@@ -82,10 +84,21 @@ def plan_stages(config: TrainConfig) -> Plan:
     return Plan(stages, warnings)
 
 
-def has_mixture(model: ModelConfig) -> bool:
-    """Whether the network of that configuration has a mixture of experts."""
+def outline(model: ModelConfig) -> SegmentationModel:
+    """The network of that configuration with its last stage and without values, made in no time.
+
+    Raises
+    ------
+    ModelError
+        When the network or one of its options does not exist or is out of its bounds, or there
+        are no such weights for its encoder.
+    """
+    check_options(model.name, model.options)
     with torch.device("meta"):
-        return _create(model, 1).num_experts > 0
+        network = _create(model, None)
+    if model.encoder_weights is not None:
+        find_weights(network, model.encoder_weights)
+    return network
 
 
 def build_network(config: TrainConfig, stage: Stage) -> SegmentationModel:
@@ -101,7 +114,7 @@ def build_network(config: TrainConfig, stage: Stage) -> SegmentationModel:
     return network
 
 
-def _create(model: ModelConfig, network: int) -> SegmentationModel:
+def _create(model: ModelConfig, network: int | None) -> SegmentationModel:
     return create_model(
         model.name,
         in_channels=model.in_channels,

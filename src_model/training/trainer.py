@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from src_model.config import TrainConfig
-from src_model.errors import ConfigError, DataError
-from src_model.events import Control, Event
+from src_model.errors import ConfigError, DataError, Stopped
+from src_model.events import Control, Event, RunStopped
 from src_model.models.registry import models_with_domains
 from src_model.training.domains import with_domains
+from src_model.training.encoder_weights import fetch_encoder_weights
 from src_model.training.resume import check_same_run, frozen_settings
 from src_model.training.run import Run
 from src_model.training.run_folder import RunFolder, open_run_folder
 from src_model.training.sources import Sources, load_sources
+from src_model.training.stage_work import Compute
 from src_model.training.stages import plan_stages
 from src_model.training.state import RunState, read_state
 
@@ -37,12 +39,19 @@ def train(config: TrainConfig, *, control: Control | None = None) -> Iterator[Ev
     ------
     Event
         :class:`RunStarted` first and :class:`RunFinished` last, or :class:`RunStopped` after a
-        stop. A run that is resumed when it is complete gives :class:`RunFinished` alone.
+        stop. Before the first one stand :class:`Downloading` where weights for the encoder have
+        to be fetched. A run that is resumed when it is complete gives :class:`RunFinished` alone.
 
     Raises
     ------
     ConfigError
         When the settings contradict each other, the run folder or the run that is resumed.
+    ModelError
+        When the network cannot be made, or there are no such weights for its encoder.
+    DeviceError
+        When this machine has no such device.
+    DownloadError
+        When the encoder's weights cannot be fetched.
     DataError
         When an image or mask cannot be used.
     NonFiniteLossError
@@ -53,12 +62,20 @@ def train(config: TrainConfig, *, control: Control | None = None) -> Iterator[Ev
     plan = plan_stages(config)
     config = with_domains(config)
     _check_classes(config)
+    Compute.resolve(config)
     with open_run_folder(config) as folder:
         state = _saved_state(folder, config)
-        run = Run(config, plan, folder, control or Control())
+        control = control or Control()
+        run = Run(config, plan, folder, control)
         if state is not None and all(state.history.done(stage) for stage in plan.stages):
             yield run.finish(state)
             return
+        if state is None:
+            try:
+                yield from fetch_encoder_weights(config.model, control)
+            except Stopped:
+                yield _stopped_early(folder)
+                return
         sources = load_sources(config)
         state = state or RunState(
             config=frozen_settings(config), data=sources.fingerprint, micro_batch=config.batch_size
@@ -66,6 +83,14 @@ def train(config: TrainConfig, *, control: Control | None = None) -> Iterator[Ev
         _check_sources(state, sources, config)
         folder.write_config(config)
         yield from run.events(state, sources)
+
+
+def _stopped_early(folder: RunFolder) -> RunStopped:
+    return RunStopped(
+        run=folder.path,
+        checkpoint=None,
+        message="Training was stopped before it began; start it again to go on with the download.",
+    )
 
 
 def _check_classes(config: TrainConfig) -> None:

@@ -222,6 +222,39 @@ def test_a_failure_is_one_sentence_and_exit_code_1(
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("model.name=utanett", "did you mean 'utanet'"),
+        ("model.name=u2net", "did you mean 'unet'"),
+        ("model.top_k=9", "top_k must be a whole number from 1 to 4 (the number of experts) but got 9"),
+        ("model.options.num_experts=1", "from 1 to 1 (the number of experts) but got 2"),
+        ("model.options.base_channels=31", "base_channels must be an even number but got 31"),
+        ("model.options.encoder=resnet50", "encoder must be one of 'resnet34'"),
+        ("model.options.encodr=resnet18", "did you mean 'encoder'"),
+        ("model.options.router_temperature=-1", "above 0 but got -1"),
+        ("model.options.top_k=1", "'top_k' stands beside the options"),
+        ("model.options.stage=2", "no option 'stage'"),
+        ("model.encoder_weights=coco", "'model.encoder_weights' cannot be 'coco'"),
+        ("device=tpu", "device 'tpu' is not available here"),
+        ("classes=[{name: a}, {name: b}]", "2 classes by name"),
+    ],
+)
+@pytest.mark.parametrize("stage", ["both", "first"])
+def test_what_cannot_be_trained_is_told_before_any_data_is_looked_for(
+    setting: str, words: str, stage: str, tmp_path: Path
+) -> None:
+    options = ("--set", f"stage={stage}", "--set", setting)
+
+    done = utanet("train", "--data", "/nowhere", "--out", tmp_path / "run", *options)
+
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "/nowhere" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("arguments", [("segment",), ("nonsense",), ("train", "--folds", "1", "--out", "x")])
 def test_bad_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
     assert utanet(*arguments).returncode == 2
@@ -247,6 +280,22 @@ def test_a_stop_signal_keeps_the_run_and_exits_with_130(pairs: Path, tmp_path: P
     assert process.returncode == 130
     assert json.loads(rest.splitlines()[-1])["event"] == "run_stopped"
     assert (folder / "last.safetensors").is_file()
+
+
+def test_a_download_is_one_line_when_it_is_complete(capfd: pytest.CaptureFixture[str]) -> None:
+    begun = ev.Downloading(name="ImageNet weights", done=0, total=0)
+    steps = [
+        begun,
+        *(ev.Downloading(name="ImageNet weights", done=n, total=87_000_000) for n in (9, 87_000_000)),
+    ]
+
+    follow(iter(steps), ev.Control(), as_json=False)
+    shown = capfd.readouterr().err
+    follow(iter(steps), ev.Control(), as_json=True)
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+
+    assert shown == "Fetched ImageNet weights (87 MB)\n"
+    assert lines[1] == {"event": "downloading", "name": "ImageNet weights", "done": 9, "total": 87_000_000}
 
 
 def test_messages_with_square_brackets_are_shown_as_they_are(capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from src_model.errors import ModelError
 from src_model.models.base import SegmentationModel
 from src_model.models.checkpoint import load_checkpoint, save_checkpoint
 from src_model.models.registry import create_model, list_models, model_class
-from src_model.models.skips import Segmentation
+from src_model.models.skips import MixtureOfSkips, Segmentation
 
 WITH_MIXTURE = [name for name in list_models() if model_class(name).has_mixture]
 WITHOUT_MIXTURE = [name for name in list_models() if name not in WITH_MIXTURE]
@@ -22,14 +24,29 @@ every = pytest.mark.parametrize("name", list_models())
 with_mixture = pytest.mark.parametrize("name", WITH_MIXTURE)
 without_mixture = pytest.mark.parametrize("name", WITHOUT_MIXTURE)
 
+SPLIT_WHEN_COMPILED = {"unet", "unetpp"}
+"""MONAI's blocks ask ``torch.jit.isinstance``, where ``torch.compile`` begins another graph."""
+
 NARROW = {"base_channels": 8, "mixture_width": 8, "level_channels": 8, "poolings": (2, 2, 2)}
+
+LESS_NARROW = {"light-utanet-mobile": {"base_channels": 16}}
+"""Its decoder would end in a single channel."""
 
 
 def small(name: str, **arguments: Any) -> SegmentationModel:
     """A narrow network in evaluation mode."""
     known = model_class(name).default_options()
     narrow = {option: value for option, value in NARROW.items() if option in known}
+    narrow |= LESS_NARROW.get(name, {})
     return create_model(name, **{**narrow, **arguments}).eval()
+
+
+def ready(name: str, **arguments: Any) -> SegmentationModel:
+    """A narrow network in evaluation mode whose activations are as after some training.
+
+    With the statistics that BatchNorm begins with, a deep narrow network may explode or fall silent.
+    """
+    return settled(small(name, **arguments)).eval()
 
 
 def image(model: SegmentationModel, *, batch: int = 2, side: int = 32) -> Tensor:
@@ -72,6 +89,28 @@ def unreached(model: nn.Module) -> list[str]:
     ]
 
 
+class OnlyLogits(nn.Module):
+    """A network that returns one tensor, as a trace needs it."""
+
+    def __init__(self, model: SegmentationModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(x).logits
+
+
+def assert_same(found: Any, model: nn.Module) -> None:
+    """Logits of a new image of the traced size are equal to float rounding."""
+    network = getattr(model, "model", model)
+    new = image(network)
+    expected, result = model(new), found(new)
+    if not isinstance(expected, Tensor):
+        expected, result = expected.logits, result.logits
+    assert float(expected.std()) > 0
+    assert torch.allclose(result, expected, atol=1e-4 * float(expected.abs().max()))
+
+
 @every
 @torch.inference_mode()
 def test_any_size_channels_and_classes(name: str) -> None:
@@ -109,7 +148,7 @@ def test_a_network_can_be_made_again_from_its_config(name: str) -> None:
 @every
 @torch.inference_mode()
 def test_saving_and_loading_keeps_every_bit(name: str, tmp_path: Path) -> None:
-    model = small(name, num_classes=3)
+    model = ready(name, num_classes=3)
 
     again = load_checkpoint(save_checkpoint(tmp_path / "net.safetensors", model)).model
 
@@ -121,7 +160,7 @@ def test_saving_and_loading_keeps_every_bit(name: str, tmp_path: Path) -> None:
 @every
 @torch.inference_mode()
 def test_evaluation_is_deterministic_and_each_image_is_alone(name: str) -> None:
-    model = small(name)
+    model = ready(name)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     batch = image(model)
 
@@ -130,7 +169,7 @@ def test_evaluation_is_deterministic_and_each_image_is_alone(name: str) -> None:
 
     assert torch.equal(first.logits, second.logits)
     assert first.auxiliary == ()
-    assert torch.allclose(first.logits, alone, atol=1e-4 * float(alone.abs().max()))
+    assert torch.allclose(first.logits, alone, atol=1e-3 * float(alone.abs().max()))
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
@@ -148,16 +187,51 @@ def test_gradients_reach_every_parameter(name: str) -> None:
 
 
 @every
-def test_a_trace_gives_the_same_as_the_network(name: str) -> None:
-    model = small(name)
-    batch = image(model)
+@torch.no_grad()
+def test_an_exported_graph_gives_the_same_for_images_it_never_saw(name: str) -> None:
+    model = ready(name)
 
-    with torch.no_grad():
-        exported = torch.export.export(model, (batch,)).module()
-        expected, traced = model(batch), exported(batch)
+    exported = torch.export.export(model, (image(model),)).module()
 
-    scale = float(expected.logits.abs().max())
-    assert torch.allclose(traced.logits, expected.logits, atol=1e-5 * scale)
+    assert_same(exported, model)
+
+
+@every
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@torch.no_grad()
+def test_a_trace_gives_the_same_for_images_it_never_saw(name: str) -> None:
+    model = ready(name)
+
+    traced = torch.jit.trace(OnlyLogits(model), image(model), check_trace=False)
+
+    assert_same(traced, OnlyLogits(model))
+
+
+@every
+@torch.no_grad()
+def test_a_compiled_network_gives_the_same_for_images_it_never_saw(name: str) -> None:
+    model = ready(name)
+    torch.compiler.reset()
+
+    compiled = torch.compile(model, backend="eager", fullgraph=name not in SPLIT_WHEN_COMPILED)
+    compiled(image(model))
+
+    assert_same(compiled, model)
+
+
+@pytest.mark.skipif(not (shutil.which("g++") or os.environ.get("CXX")), reason="needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
+@torch.no_grad()
+def test_the_mixture_compiles_to_machine_code_that_gives_the_same() -> None:
+    mixture = MixtureOfSkips((4,), (1,), width=4, num_experts=2, top_k=1, reference_level=0).eval()
+    seen, new = torch.randn(2, 3, 4, 16, 16)
+    torch.compiler.reset()
+
+    compiled = torch.compile(mixture, fullgraph=True)
+    compiled([seen])
+
+    assert torch.allclose(compiled([new])[0][0], mixture([new])[0][0], atol=1e-6)
 
 
 @with_mixture

@@ -11,7 +11,7 @@ from src_model.models.backbones import ENCODER_NAMES, make_encoder
 from src_model.models.experts import RouterBank
 from src_model.models.profile import count_gmac, count_parameters
 from src_model.models.receptive_experts import GlobalExpert, LocalExpert
-from src_model.models.registry import create_model
+from src_model.models.registry import create_model, models_with_weights
 from src_model.models.skips import MixtureOfSkips
 
 
@@ -35,6 +35,15 @@ def test_an_encoder_keeps_what_it_says_of_its_levels(name: str) -> None:
 
     assert [f.shape[1] for f in features] == list(encoder.channels)
     assert [tuple(f.shape[2:]) for f in features] == [(64 // s, 96 // s) for s in encoder.strides]
+
+
+@pytest.mark.parametrize("encoder", ENCODER_NAMES)
+@pytest.mark.parametrize("name", models_with_weights())
+@torch.inference_mode()
+def test_the_narrowest_network_works_with_every_encoder(name: str, encoder: str) -> None:
+    model = create_model(name, stage=1, base_channels=2, encoder=encoder).eval()
+
+    assert model(torch.randn(1, 3, 20, 20)).logits.shape == (1, 1, 20, 20)
 
 
 def test_mobilenet_is_the_published_one() -> None:

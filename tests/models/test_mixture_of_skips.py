@@ -198,7 +198,14 @@ def test_another_number_of_levels_is_refused(make: Make) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"dims": 1}, {"reference_level": 4}, {"width": 0}, {"num_experts": 0}, {"top_k": 5}],
+    [
+        {"dims": 1},
+        {"reference_level": 4},
+        {"width": 0},
+        {"num_experts": 0},
+        {"top_k": 5},
+        {"router_temperature": -1.0},
+    ],
     ids=str,
 )
 def test_numbers_that_do_not_fit_are_refused(make: Make, options: dict[str, int]) -> None:
@@ -206,9 +213,19 @@ def test_numbers_that_do_not_fit_are_refused(make: Make, options: dict[str, int]
         make(**options)
 
 
-def test_one_stride_per_level_is_needed() -> None:
-    with pytest.raises(ModelError, match="2 channels and 1 strides"):
-        MixtureOfSkips((4, 8), (1,))
+@pytest.mark.parametrize(
+    ("channels", "strides", "sentence"),
+    [
+        ((4, 8), (1,), "2 channels and 1 strides"),
+        ((4, 8), (2, 1), r"finest level first, but got \(4, 8\) and \(2, 1\)"),
+        ((4, 8), (0, 1), "whole numbers of at least 1"),
+        ((4, 8), (1, 1.5), "whole numbers of at least 1"),
+        ((4, 0), (1, 2), "whole numbers of at least 1"),
+    ],
+)
+def test_levels_that_do_not_fit_are_refused(channels: Any, strides: Any, sentence: str) -> None:
+    with pytest.raises(ModelError, match=sentence):
+        MixtureOfSkips(channels, strides)
 
 
 def test_expert_maps_are_the_outputs_of_all_experts(make: Make) -> None:

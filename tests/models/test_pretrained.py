@@ -16,16 +16,17 @@ from src_model.models import pretrained
 from src_model.models.backbones import make_encoder
 from src_model.models.base import SegmentationModel
 from src_model.models.checkpoint import load_checkpoint, save_checkpoint
-from src_model.models.pretrained import IMAGENET, WeightFile
-from src_model.models.registry import create_model
+from src_model.models.pretrained import IMAGENET, WeightFile, find_weights
+from src_model.models.registry import create_model, list_models, models_with_weights
 
 Publish = Callable[..., Path]
 
 
 @pytest.fixture
 def publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:
-    """Put a state dict into an empty cache as the published weights of a network."""
+    """Put a state dict into an empty cache as the published weights, narrow ones, of a network."""
     monkeypatch.setattr(download, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(pretrained, "FULL_WIDTH", 16)
 
     def put(name: str, state: Any) -> Path:
         path = tmp_path / "cache" / f"{name}.pth"
@@ -77,11 +78,11 @@ def test_the_first_convolution_of_grey_images_stays_fresh(publish: Publish) -> N
 
 
 def test_a_tampered_file_is_refused(publish: Publish) -> None:
-    path = publish("resnet34", make_encoder("resnet34", 3, 4).state_dict())
+    path = publish("resnet34", make_encoder("resnet34", 3, 16).state_dict())
     path.write_bytes(path.read_bytes()[:-1])
 
     with pytest.raises(DownloadError, match=r"resnet34\.pth is damaged or not the original"):
-        create_model("utanet", base_channels=4, encoder_weights="imagenet")
+        create_model("utanet", base_channels=16, encoder_weights="imagenet")
 
 
 def test_weights_of_another_width_are_refused(publish: Publish) -> None:
@@ -90,32 +91,46 @@ def test_weights_of_another_width_are_refused(publish: Publish) -> None:
     with pytest.raises(
         CheckpointError, match="give a state dict of resnet34 to an encoder of its full width"
     ):
-        create_model("utanet", base_channels=4, encoder_weights="imagenet")
+        create_model("utanet", base_channels=16, encoder_weights="imagenet")
+    with pytest.raises(ModelError, match="fit an encoder of base_channels 16 but got 8; give base_channels"):
+        create_model("utanet", base_channels=8, encoder_weights="imagenet")
 
 
 def test_offline_says_what_to_do(publish: Publish) -> None:
     publish("resnet34", {}).unlink()
 
     with pytest.raises(DownloadError, match=r"put the file resnet34\.pth into .*cache by hand, or go on"):
-        create_model("utanet", base_channels=4, encoder_weights="imagenet")
+        create_model("utanet", base_channels=16, encoder_weights="imagenet")
 
 
 def test_other_weights_and_networks_are_refused() -> None:
     with pytest.raises(ModelError, match="must be 'imagenet' or left out but got 'coco'"):
-        create_model("utanet", base_channels=4, encoder_weights="coco")
+        create_model("utanet", base_channels=16, encoder_weights="coco")
     with pytest.raises(ModelError, match="'unet' has no encoder with published weights"):
         create_model("unet", base_channels=4, encoder_weights="imagenet")
 
 
 def test_opening_a_checkpoint_fetches_nothing(publish: Publish, tmp_path: Path) -> None:
-    path = publish("resnet34", make_encoder("resnet34", 3, 4).state_dict())
-    model = create_model("utanet", base_channels=4, encoder_weights="imagenet")
+    path = publish("resnet34", make_encoder("resnet34", 3, 16).state_dict())
+    model = create_model("utanet", base_channels=16, encoder_weights="imagenet")
     file = save_checkpoint(tmp_path / "net.safetensors", model)
     path.unlink()
 
     assert isinstance(load_checkpoint(file).model, SegmentationModel)
     with torch.device("meta"):
-        create_model("utanet", base_channels=4, encoder_weights="imagenet")
+        create_model("utanet", base_channels=16, encoder_weights="imagenet")
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_the_networks_with_weights_are_those_that_can_load_them(name: str) -> None:
+    with torch.device("meta"):
+        model = create_model(name)
+
+    if name in models_with_weights():
+        assert find_weights(model) in IMAGENET.values()
+    else:
+        with pytest.raises(ModelError, match=f"'{name}' has no encoder .* use one of: utanet,"):
+            find_weights(model)
 
 
 def test_the_addresses_carry_their_checksums() -> None:

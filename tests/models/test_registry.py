@@ -43,11 +43,22 @@ def test_an_unknown_option_names_the_known_ones() -> None:
         ({"num_experts": "4"}, "num_experts must be a whole number of at least 1 but got '4'"),
         ({"mixture_width": 0}, "mixture_width must be a whole number"),
         ({"ev_loss": "off"}, "ev_loss must be true or false but got 'off'"),
+        ({"top_k": 5}, "top_k must be a whole number from 1 to 4 .* got 5"),
+        ({"router_temperature": -1}, "router_temperature must be a finite number above 0 but got -1"),
+        ({"encoder": "resnet50"}, "encoder must be one of 'resnet34', .* but got 'resnet50'"),
     ],
 )
 def test_a_value_out_of_bounds_is_named(arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ModelError, match=sentence):
         create_model("utanet", **arguments)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_no_network_takes_top_k_0_or_a_width_of_0(name: str) -> None:
+    with pytest.raises(ModelError, match=r"top_k must be a whole number .* got 0"):
+        create_model(name, top_k=0)
+    with pytest.raises(ModelError, match="base_channels must be a whole number of at least 1 but got 0"):
+        create_model(name, base_channels=0)
 
 
 def test_listing_networks_and_reading_a_description_need_no_torch() -> None:

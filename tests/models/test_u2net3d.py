@@ -145,6 +145,7 @@ def test_routing_and_stage_2_are_refused() -> None:
         ({"poolings": (1, 2)}, r"poolings must be three whole numbers .* got \(1, 2\)"),
         ({"poolings": (0, 0, 0)}, "poolings must be three"),
         ({"poolings": 3}, "poolings must be three"),
+        ({"poolings": (9, 1, 1)}, "of 0 to 8, not all 0, but got"),
         ({"domains": []}, "domains is empty"),
         ({"domains": "liver"}, "list or mapping of names but got 'liver'"),
         ({"domains": ["a", "a"]}, "same name"),

@@ -15,12 +15,13 @@ from napari_utanet.controllers.experts import ExpertsController, ExpertsView
 from napari_utanet.controllers.runs import new_run_folder, unfinished_epochs
 from napari_utanet.controllers.segment import SegmentController, SegmentView
 from napari_utanet.controllers.train import TrainController
+from napari_utanet.controllers.train_listener import TrainListener
 from napari_utanet.controllers.train_view import TrainView
 from napari_utanet.shelf import Shelf
 from napari_utanet.state import ExpertsState, SegmentState, TrainState
 from napari_utanet.worker import one_sentence
 from src_model.config import TrainConfig
-from src_model.events import Control
+from src_model.events import Control, Downloading
 
 
 class AtOnce:
@@ -155,6 +156,21 @@ def test_train_resolves_the_sample_set_into_a_frozen_configuration(
     assert (config.stage1.epochs, config.stage2.epochs, config.batch_size) == (1, 1, 3)
     assert [info.name for info in config.classes] == ["nucleus"]
     controller.close()
+
+
+def test_train_tells_how_much_of_the_weights_is_fetched() -> None:
+    view = mock_view(TrainView)
+    config = TrainConfig.parse({"data": {"root": "x"}, "out": "run"})
+    listener = TrainListener(view, config, Mock(), Mock())
+
+    for done, total in ((0, 0), (34, 100), (100, 100)):
+        listener.on_event(Downloading(name="ImageNet weights", done=done, total=total))
+
+    assert [call.args for call in view.set_progress.call_args_list] == [
+        (0, 0, "Fetching ImageNet weights"),
+        (340, 1000, "Fetching ImageNet weights, 34 %"),
+        (0, 0, ""),
+    ]
 
 
 def test_several_classes_ask_for_one_more_output_than_classes(

@@ -1,6 +1,7 @@
 """The Experts dock by its real button, in a real viewer, with a small engine."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from qtpy.QtCore import Qt
 
 from napari_utanet.widgets.experts_dock import ExpertsDock
 from src_model.errors import ModelError
+from src_model.models.checkpoint import save_checkpoint
+from src_model.models.registry import create_model
 
 
 @pytest.fixture
@@ -82,6 +85,32 @@ def test_the_table_marks_the_chosen_experts(
 
     assert dock.table.texts() == [["● 25%", "● 75%"], ["0%", "● 100%"]]
     assert dock.table.horizontalHeaderItem(1).text() == "Expert 2"
+
+
+def test_each_of_several_routers_has_its_number(
+    viewer: Any, dock: ExpertsDock, show: Any, nuclei: np.ndarray
+) -> None:
+    viewer.add_image(nuclei)
+
+    show(dock)
+
+    assert [dock.table.verticalHeaderItem(row).text() for row in range(2)] == ["Router 1", "Router 2"]
+
+
+def test_a_network_with_one_router_for_all_levels_fills_one_row_without_a_number(
+    viewer: Any, open_dock: Any, show: Any, nuclei: np.ndarray, tmp_path: Path
+) -> None:
+    model = create_model("light-utanet-slim", base_channels=8, mixture_width=8)
+    viewer.add_image(nuclei, name="tissue")
+    dock = open_dock(ExpertsDock)
+    dock.controller.open_checkpoint(save_checkpoint(tmp_path / "light.safetensors", model))
+
+    show(dock)
+
+    (row,) = dock.table.texts()
+    assert [text.startswith("●") for text in row].count(True) == 2
+    assert dock.table.verticalHeaderItem(0).text() == "Router"
+    assert [layer.name for layer in viewer.layers][1:] == [f"tissue expert {n}" for n in (1, 2, 3, 4)]
 
 
 def test_clicking_a_column_shows_that_expert_alone(

@@ -172,6 +172,36 @@ def test_the_preset_fills_in_epochs_and_batch(dock: TrainDock, press: Any, finis
     assert shown == (50, 20, 16)
 
 
+def test_a_run_starts_from_imagenet_where_asked(
+    dock: TrainDock, press: Any, finish: Any, trainer: Any
+) -> None:
+    press(dock.start_button)
+    finish(dock)
+    dock.fields.imagenet.value = True
+
+    press(dock.start_button)
+    finish(dock)
+
+    assert [config.model.encoder_weights for config in trainer.configs] == [None, "imagenet"]
+
+
+def test_imagenet_is_not_offered_for_networks_without_such_weights(dock: TrainDock, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: "unet" in dock.fields.model.choices, timeout=60_000)
+    dock.fields.imagenet.value = True
+
+    dock.fields.model.value = "unet"
+    rests = not dock.fields.imagenet.enabled and not dock.fields.imagenet.value
+    dock.set_resumable(True)
+    dock.set_resumable(False)
+    rests_still = not dock.fields.imagenet.enabled
+    dock.fields.model.value = "light-utanet"
+
+    assert rests
+    assert rests_still
+    assert not dock.state.imagenet
+    assert dock.fields.imagenet.enabled
+
+
 def test_a_folder_is_asked_for_and_a_missing_one_named(dock: TrainDock, press: Any, trainer: Any) -> None:
     dock.fields.source.value = "folder"
     press(dock.start_button)

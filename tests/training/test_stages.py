@@ -12,7 +12,6 @@ from src_model.config import TrainConfig
 from src_model.errors import CheckpointError, ConfigError, ModelError
 from src_model.models.utanet import UTANet
 from src_model.nested import merge
-from src_model.training import stages
 from src_model.training.stages import build_network, plan_stages, set_training, take_over
 
 
@@ -40,10 +39,8 @@ def test_a_joint_plan_trains_everything_of_the_mixture_network_at_once() -> None
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_a_network_without_a_mixture_has_stage_one_only_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "has_mixture", lambda model: False)
-
-    plan = plan_stages(_config())
+def test_a_network_without_a_mixture_has_stage_one_only_and_says_so() -> None:
+    plan = plan_stages(TrainConfig(data={"root": "data"}, out="run", model={"name": "unet"}))
 
     assert [stage.name for stage in plan.stages] == ["1"]
     assert "only stage 1 is trained" in plan.warnings[0]
