@@ -93,7 +93,7 @@ def _viewer(theme: str) -> Any:
 
 def _dock(viewer: Any, title: str) -> Any:
     _, dock = viewer.window.add_plugin_dock_widget("napari-utanet", title)
-    _wait(lambda: not dock.workers["devices"].running)
+    _wait(lambda: dock.looked_up and not dock.workers["look-up"].running)
     return dock
 
 

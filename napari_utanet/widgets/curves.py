@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_utanet.widgets.theme import DARK, Colors
@@ -30,12 +29,15 @@ class Curves(QWidget):  # type: ignore[misc]
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(4)
         self.hide()
-        QTimer.singleShot(0, _load_pyqtgraph)  # while the dock opens, rather than when training starts
 
     @property
     def points(self) -> dict[str, list[tuple[float, float]]]:
         """Epoch and value of each curve: ``train``, ``validation`` and ``dice``."""
         return self._points
+
+    def load(self) -> None:
+        """Load what draws the curves, which takes a moment."""
+        import_module("pyqtgraph")
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
@@ -127,7 +129,3 @@ class Curves(QWidget):  # type: ignore[misc]
 def _spacing(epochs: int) -> int:
     """Distance of the ticks: about seven of them, at whole epochs."""
     return next((step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500) if epochs / step <= 8), 1000)
-
-
-def _load_pyqtgraph() -> None:
-    import_module("pyqtgraph")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
+from napari_utanet.controllers.lookup import Facts, FactsListener, find_facts
 from napari_utanet.widgets.fields import Status
 from napari_utanet.widgets.theme import Colors, colors_of
 from napari_utanet.worker import Worker
 
 WIDTH = 340
+AFTER_PAINT = 100
+"""Milliseconds after a dock is shown; by then it has been painted."""
 
 
 class Ending(QObject):  # type: ignore[misc]
@@ -66,14 +69,22 @@ class Dock(QScrollArea):  # type: ignore[misc]
     viewer
         The napari viewer, for its theme.
     workers
-        Names of the workers that the dock needs.
+        Names of the workers that the dock needs, beside one that looks things up.
+    soon
+        Modules that its work needs; see :meth:`look_up`.
     """
 
     controller: Any = None
 
-    def __init__(self, viewer: Any, workers: tuple[str, ...]) -> None:
+    def __init__(self, viewer: Any, workers: tuple[str, ...], soon: Sequence[str]) -> None:
         super().__init__()
         self._viewer = viewer
+        self._soon = soon
+        self.looked_up = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(AFTER_PAINT)
+        self._timer.timeout.connect(self.look_up)
         self._column = QWidget()
         self.body = QVBoxLayout(self._column)
         self.body.setContentsMargins(12, 12, 12, 12)
@@ -83,7 +94,7 @@ class Dock(QScrollArea):  # type: ignore[misc]
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumWidth(WIDTH)
-        self.workers = {name: Worker(name) for name in workers}
+        self.workers = {name: Worker(name) for name in (*workers, "look-up")}
         self._ending = ending = Ending(list(self.workers.values()), self._close_controller)
         self.destroyed.connect(lambda: ending.end())
         if (application := QApplication.instance()) is not None:
@@ -100,9 +111,33 @@ class Dock(QScrollArea):  # type: ignore[misc]
                 self.watch_window()
 
     def showEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Notice the window."""
+        """Notice the window; look up what is needed soon, but let the dock be painted first."""
         super().showEvent(event)
         self.watch_window()
+        if not self.looked_up:
+            self._timer.start()
+
+    def look_up(self) -> None:
+        """Find in the background what the lists hold, and load what the work needs; once.
+
+        Both need torch, which takes a second to load.
+        """
+        if not self.looked_up:
+            self.looked_up = True
+            soon = self._soon
+            listener = FactsListener(self.set_facts, self._not_found)
+            self.workers["look-up"].start(lambda control: find_facts(control, soon), listener)
+
+    def set_facts(self, facts: Facts) -> None:
+        """Fill the lists with what was found."""
+        raise NotImplementedError
+
+    def set_status(self, text: str, *, error: bool = False) -> None:
+        """The one line that says what is going on."""
+        raise NotImplementedError
+
+    def _not_found(self, message: str) -> None:
+        self.set_status(message, error=True)
 
     def watch_window(self) -> None:
         """Look for the main window above this dock and end with it."""
@@ -122,6 +157,7 @@ class Dock(QScrollArea):  # type: ignore[misc]
         self.use_colors(colors_of(self._viewer.theme))
 
     def _close_controller(self) -> None:
+        self._timer.stop()
         self._viewer.events.theme.disconnect(self._apply_theme)
         if self.controller is not None:
             self.controller.close()

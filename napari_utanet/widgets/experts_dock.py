@@ -7,7 +7,7 @@ from typing import Any
 from qtpy.QtCore import Signal
 
 from napari_utanet.controllers.experts import Engine, ExpertsController, Rows, default_engine
-from napari_utanet.controllers.lookup import SEGMENTING, Facts, FactsListener, find_facts
+from napari_utanet.controllers.lookup import SEGMENTING
 from napari_utanet.shelf import Shelf, shared_shelf
 from napari_utanet.state import ExpertsState
 from napari_utanet.widgets.fields import bind
@@ -32,7 +32,7 @@ class ExpertsDock(RunDock):
     def __init__(
         self, napari_viewer: Any, *, engine: Engine = default_engine, shelf: Shelf | None = None
     ) -> None:
-        super().__init__(napari_viewer, "Show experts", ("experts", "devices"))
+        super().__init__(napari_viewer, "Show experts", ("experts",), SEGMENTING)
         self.state = ExpertsState()
         self.raw = check_box(
             "Raw channels",
@@ -63,9 +63,6 @@ class ExpertsDock(RunDock):
             napari_viewer, self.state, self, self.workers["experts"], shelf or shared_shelf(), engine=engine
         )
         self.checkpoint_opened.connect(self.controller.open_checkpoint)
-        self.workers["devices"].start(
-            lambda control: find_facts(control, SEGMENTING), FactsListener(self._facts, self.controller.fail)
-        )
 
     def set_table(self, weights: Rows, selected: tuple[tuple[bool, ...], ...]) -> None:
         """One row per router, one column per expert."""
@@ -75,6 +72,3 @@ class ExpertsDock(RunDock):
         """Follow the theme."""
         super().use_colors(colors)
         self.table.set_colors(colors)
-
-    def _facts(self, facts: Facts) -> None:
-        self.set_devices(facts.devices)

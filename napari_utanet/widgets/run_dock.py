@@ -10,6 +10,7 @@ from magicgui.widgets import CheckBox
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
+from napari_utanet.controllers.lookup import Facts
 from napari_utanet.widgets.dock import Dock
 from napari_utanet.widgets.fields import Choice, Form, Progress, Status, more_button, native
 from napari_utanet.widgets.theme import PRIMARY, SECONDARY
@@ -45,16 +46,16 @@ class RunDock(Dock):
     ----------
     action
         Text of the big button.
-    workers
-        Names of the workers that the dock needs.
+    workers, soon
+        See :class:`Dock`.
     """
 
     run_clicked = Signal()
     cancel_clicked = Signal()
     checkpoint_opened = Signal(object)
 
-    def __init__(self, viewer: Any, action: str, workers: tuple[str, ...]) -> None:
-        super().__init__(viewer, workers)
+    def __init__(self, viewer: Any, action: str, workers: tuple[str, ...], soon: Sequence[str]) -> None:
+        super().__init__(viewer, workers, soon)
         self._action = action
         self._running = False
         self.form = Form()
@@ -106,9 +107,9 @@ class RunDock(Dock):
         """Offer these checkpoints."""
         self.checkpoint.set_choices(choices)
 
-    def set_devices(self, devices: Sequence[str]) -> None:
-        """Offer these devices."""
-        self.device.set_choices(device_choices(devices))
+    def set_facts(self, facts: Facts) -> None:
+        """Offer the devices that were found."""
+        self.device.set_choices(device_choices(facts.devices))
 
     def set_stack_shown(self, shown: bool) -> None:
         """Whether the chosen image has an axis whose meaning must be asked."""

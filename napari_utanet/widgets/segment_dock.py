@@ -7,7 +7,7 @@ from typing import Any
 from magicgui.widgets import FloatSlider
 from qtpy.QtWidgets import QAbstractSpinBox
 
-from napari_utanet.controllers.lookup import SEGMENTING, Facts, FactsListener, find_facts
+from napari_utanet.controllers.lookup import SEGMENTING
 from napari_utanet.controllers.segment import (
     Engine,
     SegmentController,
@@ -33,7 +33,7 @@ class SegmentDock(RunDock):
     def __init__(
         self, napari_viewer: Any, *, engine: Engine = default_engine, shelf: Shelf | None = None
     ) -> None:
-        super().__init__(napari_viewer, "Segment", ("segment", "devices"))
+        super().__init__(napari_viewer, "Segment", ("segment",), SEGMENTING)
         self.state = SegmentState()
         self.threshold = FloatSlider(
             min=0.0,
@@ -73,14 +73,8 @@ class SegmentDock(RunDock):
             napari_viewer, self.state, self, self.workers["segment"], shelf or shared_shelf(), engine=engine
         )
         self.checkpoint_opened.connect(self.controller.open_checkpoint)
-        self.workers["devices"].start(
-            lambda control: find_facts(control, SEGMENTING), FactsListener(self._facts, self.controller.fail)
-        )
 
     def set_domains(self, choices: list[str]) -> None:
         """Offer these domains; none = nothing to choose."""
         self.domain.set_choices([(name.capitalize(), name) for name in choices])
         self.form.set_row_shown(self.domain, bool(choices))
-
-    def _facts(self, facts: Facts) -> None:
-        self.set_devices(facts.devices)

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
 from napari_utanet.adapters.pairs import Preview
 from napari_utanet.controllers.layer_choices import Choices
-from napari_utanet.controllers.lookup import TRAINING, Facts, FactsListener, find_facts
+from napari_utanet.controllers.lookup import TRAINING, Facts
 from napari_utanet.controllers.train import (
     Engine,
     PreviewMaker,
@@ -56,7 +56,7 @@ class TrainDock(Dock):
         make_preview: PreviewMaker = make_preview,
         shelf: Shelf | None = None,
     ) -> None:
-        super().__init__(napari_viewer, ("train", "preview", "devices"))
+        super().__init__(napari_viewer, ("train", "preview"), TRAINING)
         self.state = TrainState()
         self.fields = TrainFields()
         self.picture = Picture("One training pair; the line is the outline of its mask.")
@@ -82,9 +82,6 @@ class TrainDock(Dock):
             shelf or shared_shelf(),
             engine=engine,
             make_preview=make_preview,
-        )
-        self.workers["devices"].start(
-            lambda control: find_facts(control, TRAINING), FactsListener(self._facts, self._facts_failed)
         )
 
     def _lay_out(self) -> None:
@@ -194,9 +191,12 @@ class TrainDock(Dock):
         self.curves.set_colors(colors)
         self.usage.set_colors(colors)
 
-    def _facts(self, facts: Facts) -> None:
+    def look_up(self) -> None:
+        """As every dock; before it load what draws the curves, rather than when training starts."""
+        self.curves.load()
+        super().look_up()
+
+    def set_facts(self, facts: Facts) -> None:
+        """Offer the devices and networks that were found."""
         self.fields.device.set_choices(device_choices(facts.devices))
         self.fields.model.set_choices([(name, name) for name in facts.models])
-
-    def _facts_failed(self, message: str) -> None:
-        self.set_status(message, error=True)

@@ -186,6 +186,7 @@ def test_a_run_starts_from_imagenet_where_asked(
 
 
 def test_imagenet_is_not_offered_for_networks_without_such_weights(dock: TrainDock, qtbot: Any) -> None:
+    dock.look_up()
     qtbot.waitUntil(lambda: "unet" in dock.fields.model.choices, timeout=60_000)
     dock.fields.imagenet.value = True
 
