@@ -49,7 +49,7 @@ class Network(NamedTuple):
 
 NETWORKS = (
     *(Network(name, {}) for name in list_models()),
-    Network("light-utanet-mobile", {"encoder": "mobilenetv2-16"}),
+    Network("light-utanet-mobile", {"encoder": "mobilenetv2"}),
 )
 
 

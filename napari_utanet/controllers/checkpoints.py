@@ -18,6 +18,10 @@ class ModelRead:
     """All foreground classes, named where the file does not."""
     domains: Mapping[str, tuple[ClassInfo, ...]] = field(default_factory=dict)
     """Of a model that serves several domains (organs): the classes of each."""
+    sees_volumes: bool = False
+    """Whether it takes volumes as a whole instead of plane by plane."""
+    has_experts: bool = True
+    """Whether it mixes experts."""
 
     def classes_of(self, domain: str | None) -> tuple[ClassInfo, ...]:
         """The foreground classes of a domain; of the only one where none is chosen."""
@@ -33,6 +37,7 @@ def describe(checkpoint: Path) -> ModelRead:
         When the file is missing, damaged, a pickle, or newer than this version.
     """
     from src_model.models.header import read_checkpoint_info
+    from src_model.models.registry import list_models
 
     info = read_checkpoint_info(checkpoint)
     known = info.config.get("options", {}).get("domains") or {}
@@ -40,7 +45,12 @@ def describe(checkpoint: Path) -> ModelRead:
         name: _named(info.domains.get(name, DomainInfo()).classes, sizes["num_classes"])
         for name, sizes in known.items()
     }
-    return ModelRead(_named(info.classes, info.config.get("num_classes", 1)), domains)
+    return ModelRead(
+        _named(info.classes, info.config.get("num_classes", 1)),
+        domains,
+        sees_volumes=info.config.get("name") in list_models(dims=3),
+        has_experts=info.config.get("stage", 2) == 2,
+    )
 
 
 def _named(classes: Sequence[ClassInfo], outputs: int) -> tuple[ClassInfo, ...]:

@@ -23,6 +23,8 @@ class ChoosingController:
     _shelf: Shelf
     _describe: Callable[[Path], ModelRead]
     _layers: LayerChoices
+    _sees_volumes = False
+    """Whether the chosen model takes volumes as a whole: then no axis must be asked about."""
 
     def close(self) -> None:
         """Hear nothing any more."""
@@ -58,6 +60,6 @@ class ChoosingController:
 
     def _layer_chosen(self, layer: str | None) -> None:
         live = self._layers.get(layer)
-        self._view.set_stack_shown(live is not None and has_stack(live))
+        self._view.set_stack_shown(live is not None and has_stack(live) and not self._sees_volumes)
         if not self._worker.running:
             self._view.set_status(self._hint())

@@ -43,6 +43,9 @@ class SegmentView(Protocol):
     def set_domains(self, choices: list[str]) -> None:
         """Offer these domains; none = nothing to choose."""
 
+    def set_experts_shown(self, shown: bool) -> None:
+        """Whether the chosen model has experts to mix."""
+
     def set_running(self, running: bool, *, stopping: bool = False) -> None:
         """Turn the button into Cancel and back."""
 
@@ -157,7 +160,7 @@ class SegmentController(ChoosingController):
         if state.checkpoint is None:
             raise CheckpointError("There is no model yet: train one in UTANet: Train, or open a checkpoint.")
         return SegmentRequest(
-            image=from_layer(layer, stack=state.stack),
+            image=from_layer(layer, stack="planes" if self._sees_volumes else state.stack),
             checkpoint=state.checkpoint,
             device=state.device,
             threshold=state.threshold,
@@ -168,12 +171,15 @@ class SegmentController(ChoosingController):
         )
 
     def _checkpoint_chosen(self, checkpoint: Path | None) -> None:
-        """Ask for the organ where a model serves several; what is wrong with the file, its use will say."""
-        domains: list[str] = []
+        """Ask only what matters to this model; what is wrong with its file, its use will say."""
+        model = ModelRead(())
         if checkpoint is not None:
             with contextlib.suppress(UTANetError):
-                domains = list(self._describe(checkpoint).domains)
-        self._view.set_domains(domains if len(domains) > 1 else [])
+                model = self._describe(checkpoint)
+        self._view.set_domains(list(model.domains) if len(model.domains) > 1 else [])
+        self._view.set_experts_shown(model.has_experts)
+        self._sees_volumes = model.sees_volumes
+        self._layer_chosen(self._state.layer)
 
     def _hint(self) -> str:
         if self._state.checkpoint is None:

@@ -84,11 +84,13 @@ class RunDock(Dock):
         self.open_button.clicked.connect(self._browse)
         self.button.clicked.connect(self._pressed)
 
-    def add_choices(self) -> None:
-        """Put the common fields into the form."""
+    def add_choices(self, *, after_model: tuple[str, Any] | None = None) -> None:
+        """Put the common fields into the form, and one of the dock's own below the model."""
         self.form.add("Image", self.layer)
         self.form.add("First axis", self.stack)
         self.form.add("Model", _beside(self.checkpoint, self.open_button))
+        if after_model is not None:
+            self.form.add(*after_model)
         self.form.add("Device", self.device)
         self.form.add("Experts mixed", self.top_k)
         self.form.set_row_shown(self.stack, False)

@@ -54,8 +54,7 @@ class SegmentDock(RunDock):
         self.probability = check_box(
             "Probability layer", "probability", "Add the probability of the foreground as an image too."
         )
-        self.add_choices()
-        self.form.add("Organ", self.domain)
+        self.add_choices(after_model=("Organ", self.domain))
         self.form.set_row_shown(self.domain, False)
         self.form.add("Threshold", self.threshold)
         self.form.add("", self.objects)
@@ -78,3 +77,7 @@ class SegmentDock(RunDock):
         """Offer these domains; none = nothing to choose."""
         self.domain.set_choices([(name.capitalize(), name) for name in choices])
         self.form.set_row_shown(self.domain, bool(choices))
+
+    def set_experts_shown(self, shown: bool) -> None:
+        """Whether the chosen model has experts to mix."""
+        self.form.set_row_shown(self.top_k, shown)

@@ -22,10 +22,10 @@ class LightUTANet(UTANet):
 
 
 class LightUTANetMobile(LightUTANet):
-    """On MobileNetV2."""
+    """On MobileNetV2 that keeps its resolution from 1/16 on, which measured better than 1/32."""
 
     name = "light-utanet-mobile"
-    defaults = replace(LightUTANet.defaults, encoder="mobilenetv2")
+    defaults = replace(LightUTANet.defaults, encoder="mobilenetv2-16")
 
 
 class LightUTANetSlim(LightUTANet):

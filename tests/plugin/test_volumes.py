@@ -98,6 +98,23 @@ def test_the_organ_is_asked_for_only_where_a_model_serves_several(
     assert dock.state.domain is None
 
 
+def test_what_does_not_matter_to_a_model_of_volumes_is_not_asked(
+    viewer: Any, open_dock: Any, checkpoint: Path, two_organs: Path, scan: Path, segmenter: Any
+) -> None:
+    viewer.open(str(scan), plugin="napari-utanet")
+    dock = open_dock(SegmentDock, engine=segmenter)
+    assert not dock.stack.native.isHidden()
+    assert not dock.top_k.native.isHidden()
+
+    dock.controller.open_checkpoint(two_organs)
+
+    assert dock.stack.native.isHidden()
+    assert dock.top_k.native.isHidden()
+    dock.state.checkpoint = checkpoint
+    assert not dock.stack.native.isHidden()
+    assert not dock.top_k.native.isHidden()
+
+
 def test_the_chosen_organ_is_segmented_in_the_place_of_the_volume(
     viewer: Any, open_dock: Any, two_organs: Path, scan: Path, qtbot: Any
 ) -> None:
