@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from src_model.errors import ConfigError, ImageError, ModelError
 from src_model.events import ImageSegmented, SegmentationFinished, TileFinished, Warned
 from src_model.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from src_model.models.registry import create_model
-from tests.volumes.conftest import WriteVolume
+
+WriteVolume = Callable[..., Path]
 
 SPACING = (1.0, 1.0, 1.0)
 
