@@ -64,7 +64,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=list_models(), metavar="NAME")
     parser.add_argument("--volumes", type=Path, metavar="TASK04_FOLDER")
     parser.add_argument("--steps", type=int, default=300, help="in each stage, at most")
-    parser.add_argument("--volume-steps", type=int, default=300, help="of u2net3d, at most")
+    parser.add_argument("--volume-steps", type=int, default=1000, help="of u2net3d, at most")
     parser.add_argument("--every", type=int, default=10, help="steps between two looks at the Dice")
     parser.add_argument("--enough", type=float, default=0.96, help="Dice at which the last stage ends early")
     parser.add_argument("--before", type=float, default=0.98, help="the same of a stage before another")
@@ -78,13 +78,12 @@ def choose(name: str, given: argparse.Namespace) -> Settings | None:
     common = {"enough": given.enough, "before": given.before, "device": given.device}
     if name in list_models(dims=2):
         return Settings(
-            steps=given.steps, every=given.every, rates=(3e-3, 5e-3), side=given.side, batch=8, **common
+            passes=given.steps, every=given.every, rates=(3e-3, 5e-3), side=given.side, batch=8, **common
         )
     if given.volumes is None or not given.volumes.is_dir():
         return None
-    return Settings(
-        steps=given.volume_steps, every=given.every, rates=(5e-3,), side=0, batch=HIPPOCAMPI, **common
-    )
+    passes = max(1, given.volume_steps // HIPPOCAMPI)
+    return Settings(passes=passes, every=given.every, rates=(5e-3,), side=0, batch=1, **common)
 
 
 def overfit(name: str, settings: Settings, given: argparse.Namespace) -> dict[str, Any]:

@@ -38,10 +38,10 @@ STILL_VOLUME = VolumeAugment(flip=0, affine=0, intensity=0, noise=0)
 class Settings(NamedTuple):
     """How a network learns; what a report must have in common to count as done."""
 
-    steps: int
-    """At most, in each stage."""
+    passes: int
+    """Over the images at most, in each stage; a step each where all images are one batch."""
     every: int
-    """Steps between two looks at the Dice."""
+    """Passes between two looks at the Dice."""
     enough: float
     """Dice at which the last stage ends early."""
     before: float
@@ -66,7 +66,7 @@ class Point(NamedTuple):
 
 
 class Lesson:
-    """One network that learns one set of images: all in one batch, so an epoch is a step.
+    """One network that learns one set of images.
 
     Parameters
     ----------
@@ -109,13 +109,13 @@ class Lesson:
 
     def _stage(self, work: StageWork, enough: float) -> Iterator[Point]:
         step = 0
-        for epoch in range(1, self.settings.steps + 1):
+        for epoch in range(1, self.settings.passes + 1):
             work.start_epoch()
             batches = work.batches(epoch)
             for number, indices in enumerate(batches, start=1):
                 work.step(indices, epoch, number, len(batches))
                 step += 1
-            if epoch % self.settings.every == 0 or epoch == self.settings.steps:
+            if epoch % self.settings.every == 0 or epoch == self.settings.passes:
                 record = work.end_epoch(epoch, time.perf_counter)
                 yield Point(work.stage.name, step, record.segmentation_loss, record.dice)
                 if record.dice >= enough:
@@ -150,7 +150,7 @@ def _config(
     name: str, settings: Settings, data: dict[str, Any], model: dict[str, Any], folder: Path
 ) -> TrainConfig:
     stages = [
-        {"epochs": settings.steps, "learning_rate": rate, "weight_decay": 0.0} for rate in settings.rates
+        {"epochs": settings.passes, "learning_rate": rate, "weight_decay": 0.0} for rate in settings.rates
     ]
     return TrainConfig.parse(
         {
@@ -163,6 +163,7 @@ def _config(
             "batch_size": settings.batch,
             "augment": STILL,
             "device": settings.device,
+            "precision": "auto" if settings.side else "float32",
         }
     )
 

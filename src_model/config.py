@@ -48,6 +48,8 @@ class DomainInfo(_Frozen):
     """Standardisation of its volumes."""
     spacing_mm: tuple[float, float, float] | None = None
     """Median voxel size (Z, Y, X) of its training volumes, millimetres."""
+    patch_size: tuple[int, int, int] | None = None
+    """Voxels (Z, Y, X) of the patches that it was trained on."""
 
 
 class ModelConfig(_Frozen):
@@ -129,7 +131,7 @@ class VolumeConfig(_Frozen):
     patch_size: tuple[Side, Side, Side] = (64, 64, 64)
     """Voxels (Z, Y, X) that the network sees at once."""
     patches_per_volume: int = Field(default=1, ge=1, le=1000)
-    """How many patches of each volume an epoch draws; smaller datasets give as many as the largest."""
+    """How many patches an epoch draws for each volume of the largest dataset, of every dataset alike."""
     foreground_share: Probability = 0.5
     """Share of the patches that are centred on foreground."""
     flip: Probability = 0.5

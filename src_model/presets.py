@@ -13,7 +13,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
         "data": {"image_size": 96, "sampling": "crop", "crops_per_image": 8},
         "batch_size": 8,
-        "volume": {"patch_size": (48, 48, 48)},
         "stage1": {"epochs": 5, "learning_rate": 1e-3},
         "stage2": {"epochs": 3, "learning_rate": 2e-3},
         # So few steps learn more from plain crops; deformations pay in longer trainings.

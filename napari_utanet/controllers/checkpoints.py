@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_utanet.adapters.to_layer import named_classes
-from src_model.config import ClassInfo, DomainInfo
+from src_model.config import ClassInfo
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,7 @@ def describe(checkpoint: Path) -> ModelRead:
 
     info = read_checkpoint_info(checkpoint)
     known = info.config.get("options", {}).get("domains") or {}
-    domains = {
-        name: _named(info.domains.get(name, DomainInfo()).classes, sizes["num_classes"])
-        for name, sizes in known.items()
-    }
+    domains = {name: _named(info.domain(name).classes, sizes["num_classes"]) for name, sizes in known.items()}
     return ModelRead(
         _named(info.classes, info.config.get("num_classes", 1)),
         domains,

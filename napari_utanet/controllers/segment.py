@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from napari_utanet.adapters.from_layer import ImageRequest, from_layer, is_image
+from napari_utanet.adapters.from_layer import ImageRequest, Stack, from_layer, is_image
 from napari_utanet.adapters.show import show
 from napari_utanet.adapters.to_layer import mask_layer, named_classes, probability_layers
 from napari_utanet.controllers.checkpoints import ModelRead, describe
@@ -160,7 +160,7 @@ class SegmentController(ChoosingController):
         if state.checkpoint is None:
             raise CheckpointError("There is no model yet: train one in UTANet: Train, or open a checkpoint.")
         return SegmentRequest(
-            image=from_layer(layer, stack="planes" if self._sees_volumes else state.stack),
+            image=from_layer(layer, stack=self._stack_of(layer)),
             checkpoint=state.checkpoint,
             device=state.device,
             threshold=state.threshold,
@@ -169,6 +169,13 @@ class SegmentController(ChoosingController):
             probability=state.probability,
             domain=state.domain,
         )
+
+    def _stack_of(self, layer: Any) -> Stack:
+        """What the first axis holds; a model of volumes takes Z, Y, X, and channels before them."""
+        if not self._sees_volumes:
+            stack: Stack = self._state.stack
+            return stack
+        return "channels" if layer.ndim > 3 else "planes"
 
     def _checkpoint_chosen(self, checkpoint: Path | None) -> None:
         """Ask only what matters to this model; what is wrong with its file, its use will say."""

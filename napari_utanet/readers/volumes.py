@@ -21,9 +21,10 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
 
 
 def read_volumes(path: str | list[str]) -> list[LayerData]:
-    """One layer for each file, one for each channel where it has several.
+    """One layer for each file.
 
-    The axes are Z, Y, X in canonical orientation (to the top, the front and the right of the patient).
+    The axes are Z, Y, X in canonical orientation (to the top, the front and the right of the patient),
+    after channels where there are several.
 
     Raises
     ------
@@ -38,8 +39,15 @@ def _layer(name: str) -> LayerData:
 
     is_mask = name.lower().endswith(MASK_ENDINGS)
     volume = read_mask_volume(name) if is_mask else read_volume(name)
-    placed = {"scale": volume.spacing_mm, "units": ("mm",) * 3, "axis_labels": ("z", "y", "x")}
-    keywords: dict[str, Any] = {"name": volume_stem(Path(name)), **placed}
-    if len(volume.values) == 1:
-        return volume.values[0], keywords, "labels" if is_mask else "image"
-    return volume.values, {**keywords, "channel_axis": 0}, "image"
+    placed: dict[str, Any] = {
+        "scale": volume.spacing_mm,
+        "units": ("mm",) * 3,
+        "axis_labels": ("z", "y", "x"),
+    }
+    values = volume.values
+    if len(values) == 1:
+        values = values[0]
+    else:
+        of_channels = {"scale": (1.0,), "units": ("pixel",), "axis_labels": ("c",)}
+        placed = {key: of_channels[key] + placed[key] for key in placed}
+    return values, {"name": volume_stem(Path(name)), **placed}, "labels" if is_mask else "image"

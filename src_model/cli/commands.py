@@ -101,7 +101,7 @@ def train(
     """Train a network in two stages; Ctrl-C keeps everything up to the last epoch."""
     given: dict[str, Any] = {"layout": layout, "folds": folds}
     if data:
-        given |= {"root": data[0], "more_roots": data[1:] or None}
+        given |= {"root": data[0], "more_roots": data[1:]}
     settings: dict[str, Any] = {"data": {k: v for k, v in given.items() if v is not None}, "out": out}
     if model is not None:
         settings["model"] = {"name": model}

@@ -83,7 +83,7 @@ def read_decathlon(root: str | Path) -> Decathlon:
         found = problems[0] if problems else "The list is empty."
         raise DataError(f"{root} holds no case to train on: {found}")
     return Decathlon(
-        name=str(description.get("name") or root.name),
+        name=str(description.get("name") or "").strip() or root.name,
         cases=tuple(cases[name] for name in sorted(cases)),
         modalities=_in_order(root, modalities),
         classes=_in_order(root, labels),

@@ -58,10 +58,10 @@ def draw_patch(
     tuple
         Image ``(C, *size)`` float32 and mask ``size`` int64.
     """
-    steps = _crop(size, foreground_share if mask.any() else 0.0) + _changes(augment)
+    steps = [_crop(size, foreground_share if mask.any() else 0.0), *_changes(augment)]
     compose = mt.Compose(steps)
     compose.set_random_state(seed=seed)
-    patch = compose({"image": image, "mask": mask[None].astype(np.float32)})
+    patch = compose({"image": mirrored(image, size), "mask": mirrored(mask[None].astype(np.float32), size)})
     if isinstance(patch, list):  # a crop may return several patches
         patch = patch[0]
     drawn = np.asarray(patch["image"], dtype=np.float32)
@@ -69,21 +69,26 @@ def draw_patch(
     return np.ascontiguousarray(drawn), np.ascontiguousarray(labels)
 
 
-def _crop(size: tuple[int, int, int], foreground_share: float) -> list[Any]:
-    pad = mt.SpatialPadd(_KEYS, spatial_size=size, mode="reflect")
+def mirrored(values: NDArray[Any], size: tuple[int, int, int]) -> NDArray[Any]:
+    """``(C, Z, Y, X)`` continued by its mirror images, as often as needed, to at least ``size``."""
+    missing = [max(0, side - length) for side, length in zip(size, values.shape[1:], strict=True)]
+    if not any(missing):
+        return values
+    gaps = [(0, 0), *((count // 2, count - count // 2) for count in missing)]
+    return np.pad(values, gaps, mode="reflect")
+
+
+def _crop(size: tuple[int, int, int], foreground_share: float) -> Any:
     if foreground_share <= 0:
-        return [pad, mt.RandSpatialCropd(_KEYS, roi_size=size, random_size=False)]
-    return [
-        pad,
-        mt.RandCropByPosNegLabeld(
-            _KEYS,
-            label_key="mask",
-            spatial_size=size,
-            pos=foreground_share,
-            neg=1.0 - foreground_share,
-            num_samples=1,
-        ),
-    ]
+        return mt.RandSpatialCropd(_KEYS, roi_size=size, random_size=False)
+    return mt.RandCropByPosNegLabeld(
+        _KEYS,
+        label_key="mask",
+        spatial_size=size,
+        pos=foreground_share,
+        neg=1.0 - foreground_share,
+        num_samples=1,
+    )
 
 
 def _changes(augment: VolumeAugment) -> list[Any]:

@@ -15,7 +15,7 @@ from src_model.data.sample import Sample
 from src_model.data.volume_augment import VolumeAugment, draw_patch
 from src_model.data.volume_intensity import measure_volumes, standardise_volume, volume_to_unit
 from src_model.data.volumes import read_mask_volume, read_volume, same_grid
-from src_model.errors import ConfigError, DataError
+from src_model.errors import ConfigError, DataError, ImageError
 
 
 class VolumeSet:
@@ -35,8 +35,8 @@ class VolumeSet:
         Start of every random choice.
     normalisation
         To standardise with; ``None`` = measured on these volumes.
-    patches_per_volume
-        How many patches of each volume one epoch draws.
+    patches_per_epoch
+        How many patches one epoch draws, from one volume after the other; ``None`` = one of each.
     foreground_share
         Share of the patches that are centred on foreground.
     augment
@@ -70,15 +70,16 @@ class VolumeSet:
         in_channels: int = 1,
         seed: int = 0,
         normalisation: Normalisation | None = None,
-        patches_per_volume: int = 1,
+        patches_per_epoch: int | None = None,
         foreground_share: float = 0.5,
         augment: VolumeAugment | None = None,
         domain: str | None = None,
     ) -> None:
         self.cases = tuple(cases)
-        _check_settings(self.cases, patch_size, patches_per_volume, foreground_share)
+        self.length_per_epoch = len(self.cases) if patches_per_epoch is None else patches_per_epoch
+        _check_settings(self.cases, patch_size, self.length_per_epoch, foreground_share)
         self.patch_size, self.seed = patch_size, seed
-        self.patches_per_volume, self.foreground_share = patches_per_volume, foreground_share
+        self.foreground_share = foreground_share
         self.augment = VolumeAugment() if augment is None else augment
         self.domain = domain
         loaded = [_load(case, in_channels, num_classes) for case in self.cases]
@@ -86,11 +87,6 @@ class VolumeSet:
         self._volumes = [(standardise_volume(unit, self.normalisation), mask) for unit, mask, _ in loaded]
         depth, height, width = np.median([spacing for _, _, spacing in loaded], axis=0).tolist()
         self.spacing_mm: tuple[float, float, float] = (depth, height, width)
-
-    @property
-    def length_per_epoch(self) -> int:
-        """Patches in one epoch."""
-        return len(self.cases) * self.patches_per_volume
 
     def order(self, stage: str | int, epoch: int) -> list[int]:
         """Indices of one epoch in the order of training: a permutation."""
@@ -129,14 +125,14 @@ class VolumeSet:
 
 
 def _check_settings(
-    cases: tuple[VolumeCase, ...], patch_size: Any, patches_per_volume: int, foreground_share: float
+    cases: tuple[VolumeCase, ...], patch_size: Any, patches_per_epoch: int, foreground_share: float
 ) -> None:
     if not cases:
         raise DataError("There is no volume to train on; give at least one case.")
     if len(patch_size) != 3 or min(patch_size) < 1:
         raise ConfigError(f"patch_size must be three sizes (D, H, W) of at least 1 but got {patch_size}.")
-    if patches_per_volume < 1:
-        raise ConfigError(f"patches_per_volume must be at least 1 but got {patches_per_volume}.")
+    if patches_per_epoch < 1:
+        raise ConfigError(f"patches_per_epoch must be at least 1 but got {patches_per_epoch}.")
     if not 0 <= foreground_share <= 1:
         raise ConfigError(f"foreground_share must be from 0 to 1 but got {foreground_share}.")
 
@@ -158,7 +154,11 @@ def _load(
     elif int(labels.min()) < 0 or int(labels.max()) >= num_classes:
         outside = int(labels.max()) if int(labels.max()) >= num_classes else int(labels.min())
         raise DataError(f"The mask {case.mask} holds class {outside}; expected 0 to {num_classes - 1}.")
-    return volume_to_unit(image.values), labels.astype(np.uint8), image.spacing_mm
+    try:
+        unit = volume_to_unit(image.values)
+    except ImageError as error:
+        raise DataError(f"{case.image} cannot be trained on: {error}") from error
+    return unit, labels.astype(np.uint8), image.spacing_mm
 
 
 def _number(stage: str | int) -> int:

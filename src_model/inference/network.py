@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from src_model.config import DomainInfo, Normalisation
+from src_model.config import Normalisation
 from src_model.device import autocast, is_out_of_memory, resolve_device, resolve_precision
 from src_model.errors import CheckpointError, ConfigError, ModelError
 from src_model.events import Control
@@ -81,9 +81,9 @@ class Network:
         if control is not None:
             _watch(self.model, control)
         self.domain, (self.in_channels, self._num_classes) = _domain(own, domain)
-        info = opened.domains.get(self.domain or "", DomainInfo(normalisation=opened.normalisation))
+        info = opened.domain(self.domain)
         self.normalisation: Normalisation = info.normalisation
-        self.spacing_mm = info.spacing_mm
+        self.spacing_mm, self.patch_size = info.spacing_mm, info.patch_size
         self.training: dict[str, Any] = dict(opened.training)
 
     @property

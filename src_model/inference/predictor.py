@@ -88,7 +88,8 @@ def segment(
         Only this region (x, y, width, height), pixels of the full resolution; the result has the
         region's size. What lies around it is still seen as context.
     instances
-        Number the objects (uint32, without repeats over the planes) instead of the classes.
+        Number the objects (uint32, without repeats over the planes) instead of the classes: touching
+        ones are separated in images, connected ones stay one in volumes.
     probability
         Give the probabilities too; they take 4 bytes per pixel and foreground class.
     axes

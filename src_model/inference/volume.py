@@ -51,8 +51,7 @@ class Blend:
         starts = [_starts(*axis, overlap) for axis in zip(self._shape, self.window, strict=True)]
         self.places: list[Place] = [_place(corner, self.window) for corner in product(*starts)]
         self._weight = _gaussian(self.window)
-        self._weights = torch.zeros(self._shape)
-        self._sum: Tensor | None = None
+        self._weights = self._sum = torch.empty(0)
 
     def patches(self, values: NDArray[np.float32], batch_size: int) -> Iterator[tuple[list[Place], Tensor]]:
         """The patches of ``values`` (C, Z, Y, X) in batches (B, C, *window), with their places."""
@@ -63,16 +62,15 @@ class Blend:
 
     def add(self, places: Sequence[Place], logits: Tensor) -> None:
         """Take in the logits (B, K, *window) of the patches at ``places``."""
-        if self._sum is None:
+        if not len(self._sum):
             self._sum = torch.zeros((logits.shape[1], *self._shape))
+            self._weights = torch.zeros(self._shape)
         for place, patch in zip(places, logits.float().cpu(), strict=True):
             self._sum[(slice(None), *place)] += patch * self._weight
             self._weights[place] += self._weight
 
     def logits(self) -> Tensor:
         """Logits (K, Z, Y, X) float32 in main memory, once every patch is in."""
-        if self._sum is None:
-            raise ConfigError(f"A volume of {self._shape} voxels has no patches.")
         return self._sum / self._weights
 
 

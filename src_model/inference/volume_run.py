@@ -65,9 +65,11 @@ class VolumeRun:
                 f"The volume {source.name} has {len(values)} channels but the model expects "
                 f"{network.in_channels}; choose the channels that it was trained on."
             )
-        self._values = standardise_volume(volume_to_unit(values), network.normalisation)
-        trained = network.training.get("patch_size", _PATCH)
-        self._patch = tuple((request.tile,) * 3 if request.tile is not None else trained)
+        try:
+            self._values = standardise_volume(volume_to_unit(values), network.normalisation)
+        except ImageError as error:
+            raise ImageError(f"{source.name} cannot be segmented: {error}") from error
+        self._patch = (request.tile,) * 3 if request.tile is not None else network.patch_size or _PATCH
 
     def _load(self) -> NDArray[Any]:
         """``(C, Z, Y, X)``."""
@@ -95,7 +97,7 @@ class VolumeRun:
         objects = None
         if request.instances:
             self._control.check()
-            mask = to_objects(mask)
+            mask = to_objects(mask, split=False)  # organs are not round: connected pieces stay whole
             objects = int(mask.max(initial=0))
         if self._target is not None and self._file is not None:
             write_volume_results(self._target, mask, probability, self._file)
@@ -131,7 +133,8 @@ class VolumeRun:
             try:
                 return (yield from self._patch_by_patch())
             except MemoryRanOut:
-                smaller = tuple(max(side // 2, _LEAST_PATCH) for side in self._patch)
+                depth, height, width = (min(side, max(side // 2, _LEAST_PATCH)) for side in self._patch)
+                smaller = (depth, height, width)
             if smaller == self._patch:
                 raise ImageError(
                     f"Memory ran out on {self._network.device} even for the smallest patch of "
@@ -173,7 +176,8 @@ def _channels_first(array: NDArray[Any], axes: str | None, in_channels: int, nam
     if not layout.plane_axes:
         raise ImageError(
             f"The image is flat, shape {array.shape}, but the network '{name}' takes volumes; use a model of "
-            f"a network for images: {', '.join(list_models(dims=2))}."
+            f"a network for images ({', '.join(list_models(dims=2))}), or, if it is a volume, name its axes "
+            "like axes='ZYX'."
         )
     if len(layout.plane_axes) > 1:
         raise ImageError(
@@ -184,6 +188,8 @@ def _channels_first(array: NDArray[Any], axes: str | None, in_channels: int, nam
 
 
 def _guess(shape: tuple[int, ...], in_channels: int) -> str:
+    if len(shape) == 3 and shape[-1] not in (3, 4):
+        return "ZYX"
     return "CZYX" if len(shape) == 4 and shape[0] == in_channels else guess_axes(shape, in_channels=1)
 
 

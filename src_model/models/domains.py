@@ -76,8 +76,13 @@ def find_domain(domains: Domains, domain: Any) -> int:
             raise ModelError(f"This network serves several domains; say which by domain=...: {known}.")
         return 0
     if isinstance(domain, str):
+        folded = [name.casefold() for name in names]
         if domain in names:
             return names.index(domain)
+        if folded.count(domain.casefold()) == 1:
+            return folded.index(domain.casefold())
+        if domain.isdecimal() and int(domain) < len(names):
+            return int(domain)
     elif not isinstance(domain, bool):
         try:
             index = operator.index(domain)

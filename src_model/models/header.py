@@ -39,6 +39,19 @@ class CheckpointInfo:
     domains: dict[str, DomainInfo] = field(default_factory=dict)
     """Of a network that serves several domains: what is known of each, by name."""
 
+    def domain(self, name: str | None) -> DomainInfo:
+        """What is known of one domain, or of all that the network does where it has none.
+
+        What the file does not say of the domain itself is what it says of the whole.
+        """
+        domains = self.config.get("options", {}).get("domains") or {}
+        alone = self.classes if len(domains) <= 1 else ()
+        own = self.domains.get(name or "", DomainInfo(classes=alone, normalisation=self.normalisation))
+        patch = self.training.get("patch_size")
+        if own.patch_size is None and patch is not None:
+            own = own.model_copy(update={"patch_size": tuple(patch)})
+        return own
+
     def to_metadata(self) -> dict[str, str]:
         """As the text pairs that a safetensors file may carry."""
         description = {

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from src_model.config import DataConfig, ModelConfig, TrainConfig
+from src_model.config import DataConfig, DomainInfo, ModelConfig, TrainConfig
 from src_model.data.decathlon import DESCRIPTION, Decathlon, read_decathlon
 from src_model.errors import CheckpointError, ConfigError, DataError
 from src_model.models.checkpoint import load_checkpoint, read_checkpoint_info
-from src_model.models.header import CheckpointInfo
 from src_model.models.registry import list_models, models_with_domains
 from src_model.models.universal3d import U2Net3D
 
@@ -76,9 +75,11 @@ def with_domains(config: TrainConfig) -> TrainConfig:
         found = options["domains"] | found
     elif options.get("domains") not in (None, found):
         raise ConfigError(
-            f"The domains are those of the datasets, {', '.join(found)}; leave model.options.domains out."
+            f"The datasets give other domains ({', '.join(found)}) than model.options.domains; leave that "
+            "out, or start a new run where a dataset has changed."
         )
-    model = config.model.model_copy(update={"options": {**options, "domains": found}})
+    sizes = next(iter(found.values()))
+    model = config.model.model_copy(update={"options": {**options, "domains": found}, **sizes})
     return config.model_copy(update={"model": model})
 
 
@@ -109,7 +110,7 @@ def _options_to_adapt(model: ModelConfig, path: Path, new: Sequence[str]) -> dic
     options: dict[str, Any] = dict(config["options"])
     taken = next((name for name in new if name in options["domains"]), None)
     # A resumed run carries the options that were filled in when it began.
-    given = {key: value for key, value in model.options.items() if key != "domains"}
+    given = {k: v for k, v in model.model_dump(mode="json")["options"].items() if k != "domains"}
     differs = next((key for key, value in given.items() if value != options.get(key)), None)
     if taken is not None:
         raise ConfigError(
@@ -141,6 +142,9 @@ def adapted_network(model: ModelConfig) -> U2Net3D:
     return network
 
 
-def adapted_info(model: ModelConfig) -> CheckpointInfo | None:
-    """What the checkpoint to adapt says of itself; ``None`` where there is none."""
-    return None if model.adapt_from is None else read_checkpoint_info(model.adapt_from)
+def known_domains(model: ModelConfig) -> dict[str, DomainInfo]:
+    """What the checkpoint to adapt says of each of its domains, in full; empty where there is none."""
+    if model.adapt_from is None:
+        return {}
+    info = read_checkpoint_info(model.adapt_from)
+    return {name: info.domain(name) for name in info.config["options"]["domains"]}

@@ -17,7 +17,7 @@ from src_model.data.sample import Sample
 from src_model.data.splits import folds, train_validation
 from src_model.errors import ConfigError
 from src_model.models.registry import list_models, models_with_domains
-from src_model.training.domains import adapted_info, read_datasets
+from src_model.training.domains import known_domains, read_datasets
 from src_model.training.steps import spread
 from src_model.training.volume_sources import divide, load_volumes
 
@@ -97,7 +97,6 @@ def load_sources(config: TrainConfig) -> Sources:
 def _load_volumes(config: TrainConfig) -> Sources:
     datasets = read_datasets(config.data, config.model.name)
     learned, scored, infos = load_volumes(config, datasets)
-    older = adapted_info(config.model)
     used = [
         (name, _ids(part))
         for name, dataset in datasets.items()
@@ -108,7 +107,7 @@ def _load_volumes(config: TrainConfig) -> Sources:
         scored,
         fingerprint(*used),
         tuple(problem for dataset in datasets.values() for problem in dataset.problems),
-        {**(older.domains if older else {}), **infos},
+        {**known_domains(config.model), **infos},
     )
 
 

@@ -81,29 +81,36 @@ def validate(
     model.eval()
     scores: list[Scores] = []
     domains: list[str | None] = []
+    volumes = model.dims == 3
+    place_of_images = torch.device("cpu") if volumes else device  # only patches go to the device
 
     def forward(images: Tensor, domain: str | None) -> Tensor:
         with torch.inference_mode(), autocast(device, precision):
-            if model.dims == 3:
-                volume = images[0].cpu().numpy()
+            if volumes:
                 logits = predict_volume(
-                    model, volume, domain=domain, patch_size=patch_size, overlap=_OVERLAP, between=between
+                    model,
+                    images[0].numpy(),
+                    domain=domain,
+                    patch_size=patch_size,
+                    overlap=_OVERLAP,
+                    between=between,
                 )
                 return torch.from_numpy(logits)[None]
             flat: Tensor = model(images).logits.float()
             return flat
 
-    for group in _groups(images, pixels if model.dims == 2 else 0):
+    for group in _groups(images, 0 if volumes else pixels):
         between()
-        result = _score(forward, group, objective, device)
+        result = _score(forward, group, objective, place_of_images)
         if result is None and len(group) > 1:
-            singles = [_score(forward, [sample], objective, device) for sample in group]
+            singles = [_score(forward, [sample], objective, place_of_images) for sample in group]
             result = None if None in singles else [s for single in singles if single for s in single]
         if result is None:
             size = "x".join(map(str, group[0].mask.shape))
+            remedy = "lower volume.patch_size" if volumes else "use data.sampling=resize"
             raise DeviceError(
-                f"The memory of the device '{device}' ran out on a validation image of {size} pixels; use "
-                "data.sampling=resize or another device."
+                f"The memory of the device '{device}' ran out on the validation image {group[0].case_id} of "
+                f"{size} pixels; {remedy}, or use another device."
             )
         scores += result
         domains += [sample.domain for sample in group]

@@ -19,6 +19,7 @@ from src_model.data.sample import Sample
 from src_model.data.splits import Split, folds, train_validation
 from src_model.data.volume_augment import VolumeAugment
 from src_model.data.volume_set import VolumeSet
+from src_model.errors import DataError
 
 
 class DomainPatches:
@@ -84,9 +85,12 @@ def divide(dataset: Decathlon, data: DataConfig, seed: int) -> Split[VolumeCase]
     DataError
         When there are too few.
     """
-    if data.folds is None:
-        return train_validation(dataset.cases, data.validation_fraction, seed)
-    return folds(dataset.cases, data.folds, data.fold, seed)
+    try:
+        if data.folds is None:
+            return train_validation(dataset.cases, data.validation_fraction, seed)
+        return folds(dataset.cases, data.folds, data.fold, seed)
+    except DataError as error:
+        raise DataError(f"The dataset '{dataset.name}' cannot be divided: {error}") from error
 
 
 def load_volumes(
@@ -112,7 +116,7 @@ def load_volumes(
         common = {"patch_size": config.volume.patch_size, "domain": name, "seed": config.seed, **sizes}
         patches = VolumeSet(
             training,
-            patches_per_volume=config.volume.patches_per_volume * max(1, round(largest / len(training))),
+            patches_per_epoch=config.volume.patches_per_volume * largest,
             foreground_share=config.volume.foreground_share,
             augment=_augment(config.volume),
             **common,
@@ -123,6 +127,7 @@ def load_volumes(
             classes=_classes(datasets[name]),
             normalisation=patches.normalisation,
             spacing_mm=patches.spacing_mm,
+            patch_size=config.volume.patch_size,
         )
     return DomainPatches(learned), WholeVolumes(scored), infos
 

@@ -55,14 +55,38 @@ def test_a_volume_opens_with_its_spacing_in_millimetres(scan: Path, viewer: Any)
     assert layer.name == "scan"
 
 
-def test_each_channel_is_a_layer_and_a_mask_opens_as_labels(tmp_path: Path, viewer: Any) -> None:
+def test_channels_come_before_the_axes_of_space_and_masks_open_as_labels(tmp_path: Path, viewer: Any) -> None:
     two = write(tmp_path / "two.nii", np.random.default_rng(0).random((10, 11, 9, 2)).astype("f4"))
     mask = write(tmp_path / "scan_mask.nii.gz", np.ones((10, 11, 9), np.uint8))
 
-    layers = [layer for path in (two, mask) for layer in viewer.open(str(path), plugin="napari-utanet")]
+    (image,) = viewer.open(str(two), plugin="napari-utanet")
+    (labels,) = viewer.open(str(mask), plugin="napari-utanet")
 
-    assert [type(layer).__name__ for layer in layers] == ["Image", "Image", "Labels"]
-    assert [layer.data.shape for layer in layers] == [(9, 11, 10)] * 3
+    assert image.data.shape == (2, 9, 11, 10)
+    assert tuple(image.scale) == (1.0, 3.0, 1.5, 1.0)
+    assert image.axis_labels == ("c", "z", "y", "x")
+    assert isinstance(labels, Labels)
+    assert labels.data.shape == (9, 11, 10)
+
+
+def test_a_volume_of_several_channels_is_segmented_as_one(
+    viewer: Any, open_dock: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    model = create_model("u2net3d", in_channels=2, num_classes=2, base_channels=4, poolings=(1, 1, 1))
+    file = save_checkpoint(tmp_path / "two.safetensors", model, classes=[ClassInfo(name="tumour")])
+    two = write(tmp_path / "two.nii", np.random.default_rng(0).random((10, 11, 9, 2)).astype("f4"))
+    viewer.open(str(two), plugin="napari-utanet")
+    dock = open_dock(SegmentDock)
+    dock.controller.open_checkpoint(file)
+    dock.state.device = "cpu"
+
+    qtbot.mouseClick(dock.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not dock.workers["segment"].running, timeout=60_000)
+
+    mask = viewer.layers["two mask"]
+    assert mask.data.shape == (9, 11, 10)
+    assert tuple(mask.scale) == (3.0, 1.5, 1.0)
+    assert list(mask.features["class"]) == ["background", "tumour"]
 
 
 def test_other_files_are_left_to_other_readers_and_damaged_ones_are_named(tmp_path: Path) -> None:
@@ -147,4 +171,4 @@ def test_a_flat_image_for_a_model_of_volumes_is_told_which_networks_fit(
     qtbot.waitUntil(lambda: not dock.workers["segment"].running, timeout=60_000)
 
     assert "is flat" in dock.status.text()
-    assert "use a model of a network for images: utanet" in dock.status.text()
+    assert "use a model of a network for images (utanet" in dock.status.text()

@@ -11,7 +11,7 @@ import pytest
 
 from src_model.config import Normalisation
 from src_model.data.decathlon import VolumeCase, read_decathlon
-from src_model.data.volume_augment import VolumeAugment
+from src_model.data.volume_augment import VolumeAugment, draw_patch
 from src_model.data.volume_intensity import measure_volumes, standardise_volume, volume_to_unit
 from src_model.data.volume_set import VolumeSet
 from src_model.errors import ConfigError, DataError, ImageError
@@ -40,11 +40,11 @@ def test_a_patch_depends_on_its_number_alone(decathlon: Path) -> None:
 def test_another_stage_epoch_index_or_seed_gives_another_patch(
     decathlon: Path, other: tuple[str, int, int]
 ) -> None:
-    volumes = make(decathlon, seed=7, patches_per_volume=2)
+    volumes = make(decathlon, seed=7, patches_per_epoch=6)
     base = volumes.sample("stage1", 3, 2).image
 
     assert not np.array_equal(volumes.sample(*other).image, base)
-    again = make(decathlon, seed=8, patches_per_volume=2)
+    again = make(decathlon, seed=8, patches_per_epoch=6)
     assert not np.array_equal(again.sample("stage1", 3, 2).image, base)
 
 
@@ -83,7 +83,7 @@ def test_without_changes_a_patch_is_a_cut_of_the_volume(decathlon: Path) -> None
 
 
 def test_an_epoch_visits_every_patch_once_in_its_own_order(decathlon: Path) -> None:
-    volumes = make(decathlon, patches_per_volume=4)
+    volumes = make(decathlon, patches_per_epoch=12)
 
     orders = [volumes.order("stage1", epoch) for epoch in (0, 1)]
 
@@ -147,7 +147,7 @@ def test_a_mask_that_does_not_fit_is_named(
     ("arguments", "error", "sentence"),
     [
         ({"patch_size": (4, 4)}, ConfigError, "patch_size must be three"),
-        ({"patches_per_volume": 0}, ConfigError, "patches_per_volume must be at least 1"),
+        ({"patches_per_epoch": 0}, ConfigError, "patches_per_epoch must be at least 1"),
         ({"foreground_share": 1.5}, ConfigError, "foreground_share must be from 0 to 1"),
         ({"in_channels": 2}, DataError, "has 1 channels; expected 2"),
     ],
@@ -190,3 +190,16 @@ def test_volumes_that_cannot_be_normalised_are_refused() -> None:
         measure_volumes([unit[:1], unit])
     with pytest.raises(ImageError, match="2 channels but the normalisation has 3"):
         standardise_volume(unit, Normalisation(mean=(0.0,) * 3, std=(1.0,) * 3))
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 20), (2, 3, 20), (5, 6, 7)])
+def test_a_volume_much_thinner_than_the_patch_is_mirrored_as_often_as_needed(
+    shape: tuple[int, int, int],
+) -> None:
+    mask = np.arange(np.prod(shape)).reshape(shape) % 3
+    image = mask[None].astype(np.float32)
+
+    patch, labels = draw_patch(image, mask, (16, 16, 16), STILL, foreground_share=0.5, seed=0)
+
+    assert patch.shape == (1, 16, 16, 16)
+    np.testing.assert_array_equal(patch[0], labels)
