@@ -16,7 +16,7 @@ from src_model.events import Control, Event, ImageSegmented, SegmentationStarted
 from src_model.inference.axes import find_layout
 from src_model.inference.network import MemoryRanOut, Network, classes, probabilities
 from src_model.inference.objects import to_objects
-from src_model.inference.outputs import write_results
+from src_model.inference.outputs import conclude, write_results
 from src_model.inference.pieces import Method, choose_method
 from src_model.inference.prepare import Preparation, is_constant
 from src_model.inference.request import Request
@@ -69,14 +69,14 @@ class ImageRun:
         objects = self._number_objects() if self._request.instances else None
         if self._target is not None:
             write_results(self._target, self._mask, self._probability)
-        result = ImageSegmented(
-            source=self._source.name,
-            mask=self._mask if self._target is None else None,
-            probability=self._probability if self._target is None else None,
-            path=self._target,
+        result = conclude(
+            self._source,
+            self._target,
+            self._mask,
+            self._probability,
             foreground=foreground,
             objects=objects,
-            seconds=time.perf_counter() - self._begun,
+            begun=self._begun,
         )
         yield result
         return result

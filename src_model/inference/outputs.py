@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,35 @@ from numpy.typing import NDArray
 
 from src_model.data.image_io import write_mask
 from src_model.data.volumes import Volume, write_mask_volume, write_volume
+from src_model.events import ImageSegmented
 from src_model.files import atomic_path
-from src_model.inference.sources import probability_path
+from src_model.inference.sources import Source, probability_path
+
+
+def conclude(
+    source: Source,
+    target: Path | None,
+    mask: NDArray[Any],
+    probability: NDArray[np.float32] | None,
+    *,
+    foreground: float,
+    objects: int | None,
+    begun: float,
+) -> ImageSegmented:
+    """The last event of an image; it carries the results unless they lie in the file ``target``.
+
+    ``begun`` is the ``time.perf_counter()`` at which the work began.
+    """
+    in_memory = target is None
+    return ImageSegmented(
+        source=source.name,
+        mask=mask if in_memory else None,
+        probability=probability if in_memory else None,
+        path=target,
+        foreground=foreground,
+        objects=objects,
+        seconds=time.perf_counter() - begun,
+    )
 
 
 def write_results(mask_path: Path, mask: NDArray[Any], probability: NDArray[np.float32] | None) -> None:

@@ -19,7 +19,7 @@ from src_model.events import Control, Event, ImageSegmented, SegmentationStarted
 from src_model.inference.axes import guess_axes, parse_axes
 from src_model.inference.network import MemoryRanOut, Network, classes, probabilities
 from src_model.inference.objects import to_objects
-from src_model.inference.outputs import write_results, write_volume_results
+from src_model.inference.outputs import conclude, write_results, write_volume_results
 from src_model.inference.request import Request
 from src_model.inference.sources import Source
 from src_model.inference.volume import Blend
@@ -103,14 +103,14 @@ class VolumeRun:
             write_volume_results(self._target, mask, probability, self._file)
         elif self._target is not None:
             write_results(self._target, mask, probability)
-        result = ImageSegmented(
-            source=self._source.name,
-            mask=mask if self._target is None else None,
-            probability=probability if self._target is None else None,
-            path=self._target,
+        result = conclude(
+            self._source,
+            self._target,
+            mask,
+            probability,
             foreground=foreground,
             objects=objects,
-            seconds=time.perf_counter() - self._begun,
+            begun=self._begun,
         )
         yield result
         return result
