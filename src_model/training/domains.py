@@ -31,6 +31,8 @@ def read_datasets(data: DataConfig, network: str) -> dict[str, Decathlon]:
         )
     datasets: dict[str, Decathlon] = {}
     for root in (data.root, *data.more_roots):
+        if not root.is_dir():
+            raise DataError(f"There is no folder {root}; check the path.")
         if not (root / DESCRIPTION).is_file():
             raise DataError(
                 f"There is no {root / DESCRIPTION}, so this is no dataset of volumes, which '{network}' "

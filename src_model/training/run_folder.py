@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from src_model.config import TrainConfig
-from src_model.errors import CheckpointError, ConfigError, OutputError
+from src_model.errors import CheckpointError, ConfigError, DataError, OutputError
 from src_model.files import atomic_path, atomic_write_text, remove_leftovers
 from src_model.training.history import EpochRecord, History
 
@@ -149,6 +149,7 @@ def _locked(path: Path) -> Iterator[None]:
     The lock is one of the operating system on an open file, so neither a stale file nor a
     process number that was given to another program can mislead.
     """
+    new = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
         stream = (path / _LOCK).open("a+b")
@@ -167,7 +168,20 @@ def _locked(path: Path) -> Iterator[None]:
         stream.truncate(0)
         stream.write(f"{os.getpid()}\n".encode())
         stream.flush()
-        yield
+        try:
+            yield
+        except (ConfigError, DataError):
+            if new:
+                _remove_unused(path)
+            raise
+
+
+def _remove_unused(path: Path) -> None:
+    """Remove a folder that nothing but the lock was written into: the run was refused."""
+    if [file.name for file in path.iterdir()] == [_LOCK]:
+        with suppress(OSError):
+            (path / _LOCK).unlink()
+            path.rmdir()
 
 
 if sys.platform == "win32":

@@ -43,6 +43,22 @@ def test_the_folder_is_free_again_afterwards(tmp_path: Path) -> None:
         assert folder.path == tmp_path
 
 
+def test_a_refused_run_leaves_no_folder_behind_and_never_takes_the_users(tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    for name in ("new", "given"):
+        with pytest.raises(ConfigError, match="refused"), open_run_folder(_config(tmp_path / name)):
+            raise ConfigError("refused")
+
+    assert [entry.name for entry in tmp_path.iterdir()] == ["given"]
+
+
+def test_a_new_folder_with_files_stays(tmp_path: Path) -> None:
+    with open_run_folder(_config(tmp_path / "run")) as folder:
+        folder.write_config(_config(tmp_path / "run"))
+
+    assert folder.config.is_file()
+
+
 def test_the_lock_of_another_process_holds_until_that_process_dies(tmp_path: Path) -> None:
     program = (
         "import sys\n"

@@ -184,6 +184,8 @@ def test_networks_and_datasets_that_do_not_fit_each_other_are_refused(
         list(train(make_config("c", data={"more_roots": [decathlon]})))
     with pytest.raises(DataError, match=r"no dataset of volumes.*for flat images choose one of: utanet"):
         list(train(make_config("d", data={"root": tmp_path})))
+    with pytest.raises(DataError, match="There is no folder"):
+        list(train(make_config("d", data={"root": tmp_path / "nowhere"})))
     with pytest.raises(ConfigError, match="The layout 'pairs' is one of flat images"):
         list(train(make_config("e", data={"layout": "pairs"})))
     with pytest.raises(ConfigError, match=r"named by each dataset's dataset\.json"):
