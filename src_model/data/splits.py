@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from src_model.config import DataConfig
 from src_model.errors import DataError
 
 
@@ -20,6 +21,19 @@ class Grouped(Protocol):
 
 C = TypeVar("C", bound=Grouped)
 Split = tuple[list[C], list[C]]
+
+
+def split_cases(cases: Sequence[C], data: DataConfig, seed: int) -> Split[C]:
+    """Cases to learn from and cases to score on, as ``data`` asks: a fraction held out, or a fold.
+
+    Raises
+    ------
+    DataError
+        When there are too few.
+    """
+    if data.folds is None:
+        return train_validation(cases, data.validation_fraction, seed)
+    return folds(cases, data.folds, data.fold, seed)
 
 
 def train_validation(cases: Sequence[C], fraction: float, seed: int) -> Split[C]:

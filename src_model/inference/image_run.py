@@ -16,7 +16,7 @@ from src_model.events import Control, Event, ImageSegmented, SegmentationStarted
 from src_model.inference.axes import find_layout
 from src_model.inference.network import MemoryRanOut, Network, classes, probabilities
 from src_model.inference.objects import to_objects
-from src_model.inference.outputs import conclude, write_results
+from src_model.inference.outputs import conclude, progress, write_results
 from src_model.inference.pieces import Method, choose_method
 from src_model.inference.prepare import Preparation, is_constant
 from src_model.inference.request import Request
@@ -120,11 +120,7 @@ class ImageRun:
 
     def _progress(self, done_in_plane: int) -> TileFinished:
         done = self._planes_done * self._method.count + done_in_plane
-        total = self._planes * self._method.count
-        elapsed = time.perf_counter() - self._begun
-        return TileFinished(
-            source=self._source.name, done=done, total=total, seconds_left=elapsed / done * (total - done)
-        )
+        return progress(self._source, done, self._planes * self._method.count, self._begun)
 
     def _number_objects(self) -> int:
         """Replace the mask's classes by objects, numbered on from plane to plane; their count."""

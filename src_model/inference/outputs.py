@@ -12,9 +12,17 @@ from numpy.typing import NDArray
 
 from src_model.data.image_io import write_mask
 from src_model.data.volumes import Volume, write_mask_volume, write_volume
-from src_model.events import ImageSegmented
+from src_model.events import ImageSegmented, TileFinished
 from src_model.files import atomic_path
 from src_model.inference.sources import Source, probability_path
+
+
+def progress(source: Source, done: int, total: int, begun: float) -> TileFinished:
+    """``done`` of ``total`` pieces of an image, begun at that ``time.perf_counter()``, are segmented."""
+    elapsed = time.perf_counter() - begun
+    return TileFinished(
+        source=source.name, done=done, total=total, seconds_left=elapsed / done * (total - done)
+    )
 
 
 def conclude(

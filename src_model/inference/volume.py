@@ -53,6 +53,22 @@ class Blend:
         self._weight = _gaussian(self.window)
         self._weights = self._sum = torch.empty(0)
 
+    def fill(
+        self, values: NDArray[np.float32], forward: Callable[[Tensor], Tensor], batch_size: int
+    ) -> Iterator[int]:
+        """Give the patches of ``values`` to ``forward`` and take in their logits.
+
+        Yields
+        ------
+        int
+            Patches done so far, after each batch.
+        """
+        done = 0
+        for places, batch in self.patches(values, batch_size):
+            self.add(places, forward(batch))
+            done += len(places)
+            yield done
+
     def patches(self, values: NDArray[np.float32], batch_size: int) -> Iterator[tuple[list[Place], Tensor]]:
         """The patches of ``values`` (C, Z, Y, X) in batches (B, C, *window), with their places."""
         for first in range(0, len(self.places), batch_size):
@@ -116,10 +132,15 @@ def predict_volume(
     model.check_input(torch.empty((1, *values.shape), device="meta"), len(values))  # before patches are cut
     blend = Blend(values.shape[1:], patch_size, overlap)
     device = next(model.parameters()).device
+
+    def forward(batch: Tensor) -> Tensor:
+        between()
+        logits: Tensor = model(batch.to(device), domain=domain).logits
+        return logits
+
     with torch.inference_mode():
-        for places, batch in blend.patches(values, batch_size):
-            between()
-            blend.add(places, model(batch.to(device), domain=domain).logits)
+        for _ in blend.fill(values, forward, batch_size):
+            pass
     result: NDArray[np.float32] = blend.logits().numpy()
     return result
 

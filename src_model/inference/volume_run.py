@@ -19,7 +19,7 @@ from src_model.events import Control, Event, ImageSegmented, SegmentationStarted
 from src_model.inference.axes import guess_axes, parse_axes
 from src_model.inference.network import MemoryRanOut, Network, classes, probabilities
 from src_model.inference.objects import to_objects
-from src_model.inference.outputs import conclude, write_results, write_volume_results
+from src_model.inference.outputs import conclude, progress, write_results, write_volume_results
 from src_model.inference.request import Request
 from src_model.inference.sources import Source
 from src_model.inference.volume import Blend
@@ -83,14 +83,12 @@ class VolumeRun:
 
     def events(self) -> Generator[Event, None, ImageSegmented]:
         """Segment the volume; the last event, :class:`ImageSegmented`, is returned too."""
-        request, shape = self._request, self._values.shape[1:]
+        request, blend = self._request, self._blend()
         yield SegmentationStarted(
-            source=self._source.name,
-            tiles=len(Blend(shape, self._patch, _OVERLAP).places),
-            device=str(self._network.device),
+            source=self._source.name, tiles=len(blend.places), device=str(self._network.device)
         )
         yield from self._odd_spacing()
-        logits = yield from self._logits()
+        logits = yield from self._logits(blend)
         mask: NDArray[Any] = classes(logits, request.threshold).numpy()
         probability = probabilities(logits).numpy() if request.probability else None
         foreground = np.count_nonzero(mask) / mask.size
@@ -127,11 +125,15 @@ class VolumeRun:
                 f"the model was trained on {_mm(trained)} mm; resample it to those."
             )
 
-    def _logits(self) -> Generator[Event, None, Tensor]:
+    def _blend(self) -> Blend:
+        return Blend(self._values.shape[1:], self._patch, _OVERLAP)
+
+    def _logits(self, blend: Blend) -> Generator[Event, None, Tensor]:
         """Of the whole volume; begun again with smaller patches as often as memory runs out."""
         while True:
             try:
-                return (yield from self._patch_by_patch())
+                yield from self._patch_by_patch(blend)
+                return blend.logits()
             except MemoryRanOut:
                 depth, height, width = (min(side, max(side // 2, _LEAST_PATCH)) for side in self._patch)
                 smaller = (depth, height, width)
@@ -141,26 +143,19 @@ class VolumeRun:
                     f"{self._source.name}; close other programs or choose the device 'cpu'."
                 )
             self._patch = smaller
+            blend = self._blend()
             sides = " x ".join(map(str, smaller))
             yield Warned(
                 message=f"Memory ran out on {self._network.device}; going on with patches of {sides} voxels."
             )
 
-    def _patch_by_patch(self) -> Generator[Event, None, Tensor]:
-        blend = Blend(self._values.shape[1:], self._patch, _OVERLAP)
-        done, total = 0, len(blend.places)
-        for places, batch in blend.patches(self._values, self._request.batch_size or 1):
+    def _patch_by_patch(self, blend: Blend) -> Iterator[TileFinished]:
+        def forward(batch: Tensor) -> Tensor:
             self._control.check()
-            blend.add(places, self._network.logits(batch.numpy()))
-            done += len(places)
-            elapsed = time.perf_counter() - self._begun
-            yield TileFinished(
-                source=self._source.name,
-                done=done,
-                total=total,
-                seconds_left=elapsed / done * (total - done),
-            )
-        return blend.logits()
+            return self._network.logits(batch.numpy())
+
+        for done in blend.fill(self._values, forward, self._request.batch_size or 1):
+            yield progress(self._source, done, len(blend.places), self._begun)
 
 
 def _channels_first(array: NDArray[Any], axes: str | None, in_channels: int, name: str) -> NDArray[Any]:

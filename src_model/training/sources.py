@@ -14,7 +14,7 @@ from src_model.data.dataset import TrainingSet, ValidationSet
 from src_model.data.decathlon import DESCRIPTION
 from src_model.data.layouts import find_cases
 from src_model.data.sample import Sample
-from src_model.data.splits import folds, train_validation
+from src_model.data.splits import split_cases
 from src_model.errors import ConfigError
 from src_model.models.registry import list_models, models_with_domains
 from src_model.training.domains import known_domains, read_datasets
@@ -85,10 +85,7 @@ def load_sources(config: TrainConfig) -> Sources:
             f"{', '.join(list_models(dims=3))}."
         )
     listing = find_cases(data.root, data.layout)
-    if data.folds is None:
-        training, validation = train_validation(listing.cases, data.validation_fraction, config.seed)
-    else:
-        training, validation = folds(listing.cases, data.folds, data.fold, config.seed)
+    training, validation = split_cases(listing.cases, data, config.seed)
     learned = TrainingSet(training, data, config.augment, config.model, config.seed)
     scored = ValidationSet(validation, data, config.model, normalisation=learned.normalisation)
     return Sources(learned, scored, fingerprint(_ids(training), _ids(validation)), tuple(listing.problems))
@@ -96,12 +93,9 @@ def load_sources(config: TrainConfig) -> Sources:
 
 def _load_volumes(config: TrainConfig) -> Sources:
     datasets = read_datasets(config.data, config.model.name)
-    learned, scored, infos = load_volumes(config, datasets)
-    used = [
-        (name, _ids(part))
-        for name, dataset in datasets.items()
-        for part in divide(dataset, config.data, config.seed)
-    ]
+    divided = {name: divide(dataset, config.data, config.seed) for name, dataset in datasets.items()}
+    learned, scored, infos = load_volumes(config, datasets, divided)
+    used = [(name, _ids(part)) for name, parts in divided.items() for part in parts]
     return Sources(
         learned,
         scored,

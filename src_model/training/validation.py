@@ -160,7 +160,6 @@ def _score(
     try:
         images, masks = to_batch(samples, device)
         logits = forward(images, samples[0].domain)
-        masks = masks.to(logits.device)
         losses = [
             float(objective.segmentation(logits[i : i + 1], masks[i : i + 1])) for i in range(len(samples))
         ]

@@ -16,14 +16,14 @@ from src_model.config import (
 )
 from src_model.data.decathlon import Decathlon, VolumeCase
 from src_model.data.sample import Sample
-from src_model.data.splits import Split, folds, train_validation
+from src_model.data.splits import Split, split_cases
 from src_model.data.volume_augment import VolumeAugment
 from src_model.data.volume_set import VolumeSet
 from src_model.errors import DataError
 
 
-class DomainPatches:
-    """Patches of the training volumes of all domains under one numbering.
+class _Domains:
+    """The volumes of all domains.
 
     Parameters
     ----------
@@ -33,11 +33,18 @@ class DomainPatches:
 
     def __init__(self, sets: Sequence[VolumeSet]) -> None:
         self.sets = tuple(sets)
-        self._ends = tuple(accumulate(volumes.length_per_epoch for volumes in self.sets))
 
     def __len__(self) -> int:
         """Volumes, however many patches an epoch draws of each."""
         return sum(len(volumes.cases) for volumes in self.sets)
+
+
+class DomainPatches(_Domains):
+    """Patches of the training volumes of all domains under one numbering."""
+
+    def __init__(self, sets: Sequence[VolumeSet]) -> None:
+        super().__init__(sets)
+        self._ends = tuple(accumulate(volumes.length_per_epoch for volumes in self.sets))
 
     @property
     def normalisation(self) -> Normalisation:
@@ -58,20 +65,8 @@ class DomainPatches:
         return self.sets[place].sample(stage, epoch, index - begin)
 
 
-class WholeVolumes:
-    """The validation volumes of all domains, whole and unchanged.
-
-    Parameters
-    ----------
-    sets
-        One for each domain.
-    """
-
-    def __init__(self, sets: Sequence[VolumeSet]) -> None:
-        self.sets = tuple(sets)
-
-    def __len__(self) -> int:
-        return sum(len(volumes.cases) for volumes in self.sets)
+class WholeVolumes(_Domains):
+    """The validation volumes of all domains, whole and unchanged."""
 
     def __iter__(self) -> Iterator[Sample]:
         return (volumes.whole(place) for volumes in self.sets for place in range(len(volumes.cases)))
@@ -86,17 +81,24 @@ def divide(dataset: Decathlon, data: DataConfig, seed: int) -> Split[VolumeCase]
         When there are too few.
     """
     try:
-        if data.folds is None:
-            return train_validation(dataset.cases, data.validation_fraction, seed)
-        return folds(dataset.cases, data.folds, data.fold, seed)
+        return split_cases(dataset.cases, data, seed)
     except DataError as error:
         raise DataError(f"The dataset '{dataset.name}' cannot be divided: {error}") from error
 
 
 def load_volumes(
-    config: TrainConfig, datasets: Mapping[str, Decathlon]
+    config: TrainConfig,
+    datasets: Mapping[str, Decathlon],
+    divided: Mapping[str, Split[VolumeCase]],
 ) -> tuple[DomainPatches, WholeVolumes, dict[str, DomainInfo]]:
-    """Divide and load the volumes of each domain.
+    """Load the volumes of each domain.
+
+    Parameters
+    ----------
+    config
+        Of the run.
+    datasets, divided
+        By the name of the domain: the dataset, and its cases to learn from and to score on.
 
     Returns
     -------
@@ -108,10 +110,9 @@ def load_volumes(
     DataError
         When a volume or mask cannot be used; names the file.
     """
-    split = {name: divide(dataset, config.data, config.seed) for name, dataset in datasets.items()}
-    largest = max(len(training) for training, _ in split.values())
+    largest = max(len(training) for training, _ in divided.values())
     learned, scored, infos = [], [], {}
-    for name, (training, validation) in split.items():
+    for name, (training, validation) in divided.items():
         sizes = config.model.options["domains"][name]
         common = {"patch_size": config.volume.patch_size, "domain": name, "seed": config.seed, **sizes}
         patches = VolumeSet(
