@@ -69,6 +69,8 @@ class ModelConfig(_Frozen):
     """Options of that architecture, checked when the network is made."""
     adapt_from: Path | None = None
     """Checkpoint of a network with domains: the data become new domains, all else stays frozen."""
+    stage1_from: Path | None = None
+    """Checkpoint of stage 1 for ``stage: second``, so that several runs may share it."""
 
 
 class DataConfig(_Frozen):
@@ -152,7 +154,9 @@ class StageConfig(_Frozen):
     learning_rate: float = Field(gt=0.0, le=1.0)
     """At the start; it follows a cosine down to zero."""
     weight_decay: float = Field(ge=0.0, le=1.0)
-    """Decoupled weight decay of AdamW."""
+    """Decoupled weight decay of AdamW; 0 makes it Adam."""
+    warmup_epochs: float = Field(default=0.0, ge=0.0, le=1000.0)
+    """The learning rate first rises from 0 for so many epochs, which belong to ``epochs``."""
 
 
 class TrainConfig(_Frozen):
@@ -164,12 +168,20 @@ class TrainConfig(_Frozen):
     """Run directory: holds the configuration, the state to resume from and the checkpoints."""
     model: ModelConfig = ModelConfig()
     """Which network."""
-    stage: Literal["both", "first", "joint"] = "both"
-    """``both``: the paper's two stages; ``first``: plain skips only; ``joint``: all at once."""
+    stage: Literal["both", "first", "second", "joint"] = "both"
+    """``both``: the paper's two stages; ``first``: plain skips only; ``second``: the mixture on top of
+    ``model.stage1_from``; ``joint``: all at once."""
     stage1: StageConfig = StageConfig(epochs=50, learning_rate=1e-3, weight_decay=1e-4)
     """Encoder and decoder with plain skips; also the settings of a ``joint`` run."""
     stage2: StageConfig = StageConfig(epochs=20, learning_rate=1e-4, weight_decay=1e-5)
     """Mixture of skips alone, encoder and decoder frozen."""
+    stage3: StageConfig = StageConfig(epochs=0, learning_rate=2e-4, weight_decay=1e-4)
+    """Fine-tuning of everything after stage 2; not part of the paper, and left out with 0 epochs."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch of a stage counts: the ``best`` validation Dice, or the ``last``, so that the validation
+    images decide nothing and a cross-validation may report on them."""
+    weight_average: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Decay of a moving average of the weights, which is validated and kept in their place; 0 = none."""
     batch_size: int = Field(default=16, ge=1, le=4096)
     """Images in one batch; halved by itself where memory runs out."""
     accumulate: int = Field(default=1, ge=1, le=1024)
@@ -218,8 +230,8 @@ class TrainConfig(_Frozen):
             "root": self.data.root.absolute(),
             "more_roots": tuple(root.absolute() for root in self.data.more_roots),
         }
-        start = self.model.adapt_from
-        model = {"adapt_from": start and start.absolute()}
+        starts = {"adapt_from": self.model.adapt_from, "stage1_from": self.model.stage1_from}
+        model = {key: path and path.absolute() for key, path in starts.items()}
         return self.model_copy(
             update={"data": self.data.model_copy(update=roots), "model": self.model.model_copy(update=model)}
         )

@@ -93,8 +93,9 @@ class TrainListener:
             self._view.set_progress(0, 0, f"Fetching {event.name}")
 
     def _started(self, event: ev.RunStarted) -> None:
-        by_position = [self._config.stage1.epochs, self._config.stage2.epochs]
-        self._stages = list(zip(event.stages, by_position, strict=False))
+        config = self._config
+        settings = {"1": config.stage1, "joint": config.stage1, "2": config.stage2, "3": config.stage3}
+        self._stages = [(name, settings[name].epochs) for name in event.stages]
         self._view.start_curves(self._stages)
         begin = f"Resumed after {event.resumed_from}" if event.resumed_from else "Started"
         self._view.set_status(

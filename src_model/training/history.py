@@ -61,7 +61,9 @@ class History:
         return tuple(record for record in self.records if record.stage == stage.name)
 
     def best(self, stage: Stage) -> EpochRecord:
-        """The best epoch of a stage that has one, the first of equals."""
+        """The epoch that counts of a stage that has one: the best, the first of equals; or the last."""
+        if stage.keep == "last":
+            return self.of(stage)[-1]
         return max(self.of(stage), key=lambda record: record.score)
 
     def done(self, stage: Stage) -> bool:

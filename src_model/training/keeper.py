@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
-from torch.optim import AdamW
 
 from src_model.config import TrainConfig
-from src_model.models.base import SegmentationModel
 from src_model.models.checkpoint import load_checkpoint, read_checkpoint_info, save_checkpoint
 from src_model.models.registry import list_models
 from src_model.training.history import EpochRecord, History
 from src_model.training.run_folder import RunFolder
-from src_model.training.sources import Sources
+from src_model.training.stage_work import StageWork
 from src_model.training.stages import Plan, Stage
 from src_model.training.state import RunState, save_state
 
@@ -29,28 +27,21 @@ class Keeper:
     def __init__(self, config: TrainConfig, plan: Plan, folder: RunFolder) -> None:
         self.config, self.stages, self.folder = config, plan.stages, folder
 
-    def save(
-        self,
-        state: RunState,
-        stage: Stage,
-        model: SegmentationModel,
-        optimiser: AdamW,
-        sources: Sources,
-    ) -> bool:
-        """Save everything after the epoch that ends ``state.history``; whether it was the best.
+    def save(self, state: RunState, work: StageWork) -> bool:
+        """Save everything after the epoch that ends ``state.history``; whether it is the one that counts.
 
         Raises
         ------
         OutputError
             When the disk is full or the folder is not writable; what was saved before is intact.
         """
-        history = state.history
+        history, stage, sources = state.history, work.stage, work.sources
         newest = history.records[-1]
         improved = newest == history.best(stage)
         if improved:
             save_checkpoint(
                 self.folder.best(newest),
-                model,
+                work.result,
                 classes=self.config.classes,
                 normalisation=sources.training.normalisation,
                 pixel_size_um=self.config.pixel_size_um,
@@ -58,7 +49,8 @@ class Keeper:
                 training=self._provenance(newest),
                 domains=sources.domains,
             )
-        save_state(self.folder.state, state, model, optimiser, stage)
+        average = None if work.average is None else work.average.model
+        save_state(self.folder.state, state, work.model, work.optimiser, stage, average)
         self.tidy(history)
         return improved
 
@@ -88,9 +80,18 @@ class Keeper:
             )
         self.tidy(history)
 
-    def best_weights(self, history: History, stage: Stage) -> Mapping[str, Tensor]:
-        """The state dictionary of the best epoch of a stage."""
-        return load_checkpoint(self.folder.best(history.best(stage))).model.state_dict()
+    def weights_before(self, history: History, stage: Stage) -> Mapping[str, Tensor] | None:
+        """The weights that a stage starts from; ``None`` where it starts from random ones."""
+        if not (stage.frozen or stage.continues):
+            return None
+        before = self.stage_before(stage)
+        path = self.config.model.stage1_from if before is None else self.folder.best(history.best(before))
+        return None if path is None else load_checkpoint(path).model.state_dict()
+
+    def stage_before(self, stage: Stage) -> Stage | None:
+        """The stage of this run that comes before."""
+        position = self.stages.index(stage)
+        return self.stages[position - 1] if position else None
 
     def _provenance(self, record: EpochRecord) -> dict[str, Any]:
         data = self.config.data

@@ -27,9 +27,13 @@ def make_optimiser(model: nn.Module, settings: StageConfig) -> AdamW:
     return AdamW([group for group in groups if group["params"]], lr=settings.learning_rate, fused=True)
 
 
-def cosine(base: float, step: int, steps: int) -> float:
-    """Learning rate of ``step`` (from 0) of ``steps``: half a cosine from ``base`` towards 0."""
-    return base * 0.5 * (1.0 + math.cos(math.pi * step / max(steps, 1)))
+def cosine(base: float, step: int, steps: int, warmup: float = 0.0) -> float:
+    """Learning rate of ``step`` (from 0) of ``steps``: half a cosine from ``base`` towards 0.
+
+    In the first ``warmup`` steps the cosine is multiplied by a line that rises to 1 (Goyal et al., 2017).
+    """
+    rise = min((step + 1) / warmup, 1.0) if warmup > 0 else 1.0
+    return base * rise * 0.5 * (1.0 + math.cos(math.pi * step / max(steps, 1)))
 
 
 def set_learning_rate(optimiser: AdamW, value: float) -> None:

@@ -109,7 +109,7 @@ class Run:
                 micro_batch=work.stepper.micro_batch,
                 history=self.state.history.with_record(record),
             )
-            improved = self.keeper.save(self.state, stage, work.model, work.optimiser, self.sources)
+            improved = self.keeper.save(self.state, work)
             self.clock.end_epoch(stage)
             yield EpochFinished(
                 epochs=stage.settings.epochs,
@@ -124,10 +124,7 @@ class Run:
     def _work(self, stage: Stage) -> StageWork:
         """Network and optimiser as they were after the last epoch, or at the beginning."""
         history = self.state.history
-        base = None
-        if stage.frozen:
-            before = self.plan.stages[self.plan.stages.index(stage) - 1]
-            base = self.keeper.best_weights(history, before)
+        base = self.keeper.weights_before(history, stage)
         work = StageWork(
             self.config,
             stage,
@@ -138,7 +135,8 @@ class Run:
             between=lambda: self.clock.wait(self.control),
         )
         if history.of(stage):
-            load_tensors(self.folder.state, work.model, work.optimiser, stage)
+            average = None if work.average is None else work.average.model
+            load_tensors(self.folder.state, work.model, work.optimiser, stage, average)
         elif base is None and self.config.model.encoder_weights is not None:
             load_encoder_weights(work.model, self.config.model.encoder_weights)
         return work
@@ -178,11 +176,11 @@ class Run:
 
     def _fallen_behind(self, stage: Stage) -> Iterator[Warned]:
         """Say so where the mixture did not help, and where the better weights lie."""
-        if not stage.frozen:
+        earlier = self.keeper.stage_before(stage)
+        if earlier is None:
             return
         history = self.state.history
-        before = history.best(self.plan.stages[self.plan.stages.index(stage) - 1])
-        best = history.best(stage)
+        before, best = history.best(earlier), history.best(stage)
         if best.dice < before.dice:
             yield Warned(
                 message=f"Stage {stage.name} ended with a validation Dice of {best.dice:.3f}, below the "

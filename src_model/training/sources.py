@@ -16,6 +16,7 @@ from src_model.data.layouts import find_cases
 from src_model.data.sample import Sample
 from src_model.data.splits import split_cases
 from src_model.errors import ConfigError
+from src_model.models.header import read_checkpoint_info
 from src_model.models.registry import list_models, models_with_domains
 from src_model.training.domains import known_domains, read_datasets
 from src_model.training.steps import spread
@@ -86,7 +87,9 @@ def load_sources(config: TrainConfig) -> Sources:
         )
     listing = find_cases(data.root, data.layout)
     training, validation = split_cases(listing.cases, data, config.seed)
-    learned = TrainingSet(training, data, config.augment, config.model, config.seed)
+    start = config.model.stage1_from
+    before = None if start is None else read_checkpoint_info(start).normalisation
+    learned = TrainingSet(training, data, config.augment, config.model, config.seed, before)
     scored = ValidationSet(validation, data, config.model, normalisation=learned.normalisation)
     return Sources(learned, scored, fingerprint(_ids(training), _ids(validation)), tuple(listing.problems))
 

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from src_model.config import TrainConfig
 from src_model.device import Precision, resolve_device, resolve_precision
+from src_model.models.base import SegmentationModel
+from src_model.training.average import MovingAverage
 from src_model.training.history import EpochRecord
 from src_model.training.losses import Objective
 from src_model.training.optim import cosine, make_optimiser, set_learning_rate
@@ -43,7 +45,7 @@ class StageWork:
     micro_batch
         Samples that are computed at once.
     base
-        Weights of stage 1 for a stage that freezes them.
+        Weights of the stage before for a stage that starts from them.
     between
         Called before each part of a step: blocks in a pause, raises ``Stopped``.
     """
@@ -63,11 +65,13 @@ class StageWork:
         self._between = between
         self.model = build_network(config, stage)
         if base is not None:
-            take_over(self.model, base)
+            take_over(self.model, base, stage)
         self.model.to(compute.device)
         if self.model.dims == 2:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = make_optimiser(self.model, stage.settings)
+        decay = config.weight_average
+        self.average = MovingAverage(self.model, decay, stage.prefix) if decay else None
         self.objective = Objective(config.balance_weight, self.model.auxiliary_weights)
         self.stepper = Stepper(
             self.model,
@@ -79,6 +83,11 @@ class StageWork:
             micro_batch=micro_batch,
             between=between,
         )
+
+    @property
+    def result(self) -> SegmentationModel:
+        """What is validated and kept: the averaged network where there is one."""
+        return self.model if self.average is None else self.average.model
 
     def batches(self, epoch: int) -> list[Sequence[int]]:
         """Indices of the samples of each step of an epoch; the same at every call."""
@@ -93,7 +102,10 @@ class StageWork:
     def step(self, indices: Sequence[int], epoch: int, number: int, steps: int) -> StepResult:
         """Step ``number`` (from 1) of ``steps`` of an epoch."""
         done = (epoch - 1) * steps + number - 1
-        self._rate = cosine(self.stage.settings.learning_rate, done, self.stage.settings.epochs * steps)
+        settings = self.stage.settings
+        self._rate = cosine(
+            settings.learning_rate, done, settings.epochs * steps, settings.warmup_epochs * steps
+        )
         set_learning_rate(self.optimiser, self._rate)
         training, name = self.sources.training, self.stage.name
         result = self.stepper.step(
@@ -102,13 +114,15 @@ class StageWork:
             Place(name, epoch, number),
             self._usage,
         )
+        if self.average is not None:
+            self.average.update(self.model, done)
         self._results.append(result)
         return result
 
     def end_epoch(self, epoch: int, seconds: Callable[[], float]) -> EpochRecord:
         """Validate, and sum the epoch up; ``seconds`` is asked after the validation."""
         scores = validate(
-            self.model,
+            self.result,
             self.sources.validation,
             self.objective,
             device=self.compute.device,

@@ -17,7 +17,7 @@ from src_model.models.registry import check_options, create_model
 from src_model.training.domains import adapted_network
 from src_model.training.seeding import seeded
 
-StageName = Literal["1", "2", "joint"]
+StageName = Literal["1", "2", "3", "joint"]
 MIXTURE = "mixture"
 """Name of the part that stage 2 trains: fuse, experts, routers and dockers."""
 
@@ -30,6 +30,13 @@ class Stage:
     network: Literal[1, 2]
     """1: plain skips; 2: mixture of experts."""
     settings: StageConfig
+    keep: Literal["best", "last"] = "best"
+    """Which of its epochs counts."""
+
+    @property
+    def continues(self) -> bool:
+        """Whether it starts from the weights of the stage before, in the same network."""
+        return self.name == "3"
 
     @property
     def frozen(self) -> bool:
@@ -63,20 +70,34 @@ def plan_stages(config: TrainConfig) -> Plan:
         When the network cannot be made, or there are no such weights for its encoder.
     """
     network = outline(config.model)
-    first = Stage("1", 1, config.stage1)
+    if (config.stage == "second") != (config.model.stage1_from is not None):
+        raise ConfigError(
+            "stage: second and model.stage1_from belong together: a checkpoint of stage 1, and the wish to "
+            "train the mixture on top of it; give both or neither."
+        )
+    first = Stage("1", 1, config.stage1, config.keep)
+    second, third = Stage("2", 2, config.stage2, config.keep), Stage("3", 2, config.stage3, config.keep)
     wanted = {
-        "both": (first, Stage("2", 2, config.stage2)),
+        "both": (first, second, third),
         "first": (first,),
-        "joint": (Stage("joint", 2, config.stage1),),
+        "second": (second, third),
+        "joint": (Stage("joint", 2, config.stage1, config.keep),),
     }[config.stage]
     warnings: tuple[str, ...] = ()
+    if config.stage == "second" and not network.has_mixture:
+        raise ConfigError(
+            f"The network '{config.model.name}' has no mixture of experts and so no second stage; choose "
+            "another network, or stage: first."
+        )
     if config.stage != "first" and not network.has_mixture:
         wanted = (first,)
         warnings = (f"The network '{config.model.name}' has no mixture of experts: only stage 1 is trained.",)
     stages = tuple(stage for stage in wanted if stage.settings.epochs > 0)
     if not stages:
         raise ConfigError("All stages have 0 epochs; give stage1.epochs at least 1.")
-    if stages[0].frozen:
+    if stages[-1].continues and (len(stages) == 1 or not stages[-2].frozen):
+        raise ConfigError("Stage 3 goes on from stage 2 but stage2.epochs is 0; give it at least 1.")
+    if stages[0].frozen and config.stage != "second":
         raise ConfigError(
             "Stage 2 starts from the best weights of stage 1 but stage1.epochs is 0; give it at least 1, or "
             "train everything at once with stage: joint."
@@ -139,18 +160,28 @@ def set_training(model: nn.Module, stage: Stage) -> None:
             part.train(name == MIXTURE)
 
 
-def take_over(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Load the weights of stage 1 into the network of stage 2; the mixture stays as it is.
+def take_over(model: nn.Module, weights: Mapping[str, Tensor], stage: Stage) -> None:
+    """Load the weights that ``stage`` starts from; a mixture that it trains first stays as it is.
 
     Raises
     ------
     CheckpointError
-        When the weights do not cover everything but the mixture.
+        When the weights lack one that is needed, or are of another network.
     """
-    own = [key for key in model.state_dict() if not key.startswith(f"{MIXTURE}.")]
-    missing = next((key for key in own if key not in weights), None)
-    if missing is not None:
-        raise CheckpointError(
-            f"The weights of stage 1 lack '{missing}'; train stage 1 of this network first."
-        )
+    own = {key: value for key, value in model.state_dict().items() if _is_taken_over(key, stage)}
+    for key, value in own.items():
+        if key not in weights:
+            raise CheckpointError(
+                f"The weights that stage {stage.name} starts from lack '{key}'; train the stage before it "
+                "of this network first."
+            )
+        if weights[key].shape != value.shape:
+            raise CheckpointError(
+                f"The weights that stage {stage.name} starts from are of another network: '{key}' has shape "
+                f"{tuple(weights[key].shape)} instead of {tuple(value.shape)}; give both the same settings."
+            )
     model.load_state_dict({key: weights[key] for key in own}, strict=False)
+
+
+def _is_taken_over(key: str, stage: Stage) -> bool:
+    return stage.continues or not key.startswith(f"{MIXTURE}.")

@@ -21,7 +21,7 @@ from src_model.training.stages import Stage
 
 STATE_VERSION = 1
 _KEY = "utanet_run"
-_MODEL, _OPTIMISER = "model/", "optimiser/"
+_MODEL, _AVERAGE, _OPTIMISER = "model", "average", "optimiser"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,15 @@ class RunState:
     history: History = field(default_factory=History)
 
 
-def save_state(path: Path, state: RunState, model: nn.Module, optimiser: AdamW, stage: Stage) -> None:
-    """Write ``state`` and the tensors that ``stage`` trains, atomically.
+def save_state(
+    path: Path,
+    state: RunState,
+    model: nn.Module,
+    optimiser: AdamW,
+    stage: Stage,
+    average: nn.Module | None = None,
+) -> None:
+    """Write ``state`` and the tensors that ``stage`` trains, and their average, atomically.
 
     Frozen weights are left out: they lie in the best checkpoint of stage 1. There is no random
     state to save, because each step seeds itself (:mod:`src_model.training.seeding`); epoch,
@@ -49,8 +56,14 @@ def save_state(path: Path, state: RunState, model: nn.Module, optimiser: AdamW, 
     OutputError
         When the disk is full or the folder is not writable; the file before stays as it was.
     """
-    tensors = {_MODEL + k: v for k, v in model.state_dict().items() if k.startswith(stage.prefix)}
-    tensors |= {_OPTIMISER + k: v for k, v in optimiser_tensors(model, optimiser).items()}
+    tensors = {
+        f"{part}/{key}": value
+        for part, network in ((_MODEL, model), (_AVERAGE, average))
+        if network is not None
+        for key, value in network.state_dict().items()
+        if key.startswith(stage.prefix)
+    }
+    tensors |= {f"{_OPTIMISER}/{k}": v for k, v in optimiser_tensors(model, optimiser).items()}
     values = {
         "version": STATE_VERSION,
         "config": state.config,
@@ -95,27 +108,34 @@ def read_state(path: Path) -> RunState:
         ) from error
 
 
-def load_tensors(path: Path, model: nn.Module, optimiser: AdamW, stage: Stage) -> None:
-    """Put the tensors of :func:`save_state` back into ``model`` and ``optimiser``.
+def load_tensors(
+    path: Path, model: nn.Module, optimiser: AdamW, stage: Stage, average: nn.Module | None = None
+) -> None:
+    """Put the tensors of :func:`save_state` back into ``model``, ``optimiser`` and ``average``.
 
     Raises
     ------
     CheckpointError
         When the file cannot be read or its tensors are of another network.
     """
-    weights: dict[str, Tensor] = {}
-    moments: dict[str, Tensor] = {}
+    parts: dict[str, dict[str, Tensor]] = {_MODEL: {}, _AVERAGE: {}, _OPTIMISER: {}}
     try:
         with safe_open(path, framework="pt") as file:
             for key in file.keys():  # noqa: SIM118 - not a dictionary
                 part, _, name = key.partition("/")
-                (weights if part == "model" else moments)[name] = file.get_tensor(key)
-        expected = {key for key in model.state_dict() if key.startswith(stage.prefix)}
-        if weights.keys() != expected:
-            raise KeyError(*(weights.keys() ^ expected))
-        model.load_state_dict(weights, strict=False)
-        load_optimiser_tensors(model, optimiser, moments)
+                parts[part][name] = file.get_tensor(key)
+        _fill(model, parts[_MODEL], stage)
+        if average is not None:
+            _fill(average, parts[_AVERAGE], stage)
+        load_optimiser_tensors(model, optimiser, parts[_OPTIMISER])
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:
         raise CheckpointError(
             f"The saved state {path} does not fit this network; start a new run in another folder."
         ) from error
+
+
+def _fill(network: nn.Module, weights: Mapping[str, Tensor], stage: Stage) -> None:
+    expected = {key for key in network.state_dict() if key.startswith(stage.prefix)}
+    if weights.keys() != expected:
+        raise KeyError(*(weights.keys() ^ expected))
+    network.load_state_dict(weights, strict=False)

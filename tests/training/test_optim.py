@@ -69,3 +69,11 @@ def test_saved_moments_continue_exactly_in_channels_last() -> None:
     assert len(saved) == 3 * 6
     for ours, theirs in zip(network.parameters(), twin.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_the_learning_rate_first_rises_in_a_line_and_then_follows_the_cosine() -> None:
+    rates = [cosine(1.0, step, 10, warmup=4) for step in range(10)]
+
+    plain = [cosine(1.0, step, 10) for step in range(10)]
+    assert rates[:4] == pytest.approx([plain[step] * (step + 1) / 4 for step in range(4)])
+    assert rates[4:] == plain[4:]

@@ -112,7 +112,7 @@ def test_stage_two_takes_over_everything_but_the_mixture() -> None:
     source, target = build_network(config, first), build_network(config, second)
     mixture = {k: v.clone() for k, v in target.state_dict().items() if k.startswith("mixture.")}
 
-    take_over(target, source.state_dict())
+    take_over(target, source.state_dict(), second)
 
     weights = target.state_dict()
     assert all(torch.equal(weights[key], value) for key, value in source.state_dict().items())
@@ -122,7 +122,50 @@ def test_stage_two_takes_over_everything_but_the_mixture() -> None:
 
 def test_weights_of_another_network_cannot_be_taken_over() -> None:
     config = _config()
-    target = build_network(config, plan_stages(config).stages[1])
+    stage = plan_stages(config).stages[1]
+    target = build_network(config, stage)
+    wider = build_network(_config(model={"options": {"base_channels": 8}}), stage).state_dict()
 
     with pytest.raises(CheckpointError, match="lack 'encoder"):
-        take_over(target, {})
+        take_over(target, {}, stage)
+    with pytest.raises(CheckpointError, match="are of another network"):
+        take_over(target, wider, stage)
+
+
+def test_stage_three_goes_on_with_everything_from_stage_two() -> None:
+    config = _config(stage3={"epochs": 2, "learning_rate": 1e-4, "weight_decay": 0.0})
+    _, second, third = plan_stages(config).stages
+    source, target = build_network(config, second), build_network(config, third)
+
+    take_over(target, source.state_dict(), third)
+
+    assert third.name == "3"
+    assert all(parameter.requires_grad for parameter in target.parameters())
+    assert all(torch.equal(target.state_dict()[key], value) for key, value in source.state_dict().items())
+
+
+def test_stage_three_needs_a_stage_two_to_go_on_from() -> None:
+    settings = {"epochs": 1, "learning_rate": 1e-4, "weight_decay": 0.0}
+
+    with pytest.raises(ConfigError, match=r"stage2\.epochs is 0"):
+        plan_stages(_config(stage2={**settings, "epochs": 0}, stage3=settings))
+
+
+@pytest.mark.parametrize("changes", [{"stage": "second"}, {"model": {"stage1_from": "model.safetensors"}}])
+def test_a_second_stage_alone_and_its_checkpoint_belong_together(changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="belong together"):
+        plan_stages(_config(**changes))
+
+
+def test_a_network_without_a_mixture_cannot_have_the_second_stage_alone() -> None:
+    config = TrainConfig.parse(
+        {
+            "data": {"root": "data"},
+            "out": "run",
+            "stage": "second",
+            "model": {"name": "unet", "stage1_from": "model.safetensors"},
+        }
+    )
+
+    with pytest.raises(ConfigError, match="'unet' has no mixture of experts"):
+        plan_stages(config)
