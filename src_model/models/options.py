@@ -37,6 +37,8 @@ class MixtureOptions(NetworkOptions):
     """Experts that see ever larger surroundings instead of equal pointwise ones."""
     light_mixture: bool = False
     """One router for all levels, and grouped convolutions to fuse and to dock."""
+    residual_skips: bool = False
+    """Add the mixture to the plain skips, from zero on, instead of replacing them."""
     router_temperature: float = 1.0
     """Divides the routers' logits: above 1 softer, below 1 harder decisions."""
     double_softmax: bool = True

@@ -71,6 +71,10 @@ class MixtureOfSkips(nn.Module):
         See :class:`src_model.models.experts.ExpertBank`.
     router_temperature
         Divides the routers' logits.
+    residual
+        Whether the mixture is added to the plain features, each channel by a learnt scale that begins
+        at 0, instead of replacing them. The dockers then have no ReLU. Ours: a decoder that was trained
+        on plain skips begins exactly where it was.
     light
         The form of the published light network: one router (with a bias) for all levels, grouped
         convolutions to fuse and to dock, and corners kept in place when maps are resized.
@@ -96,6 +100,7 @@ class MixtureOfSkips(nn.Module):
         double_softmax: bool = True,
         hierarchical_experts: bool = False,
         router_temperature: float = 1.0,
+        residual: bool = False,
         light: bool = False,
     ) -> None:
         super().__init__()
@@ -115,9 +120,11 @@ class MixtureOfSkips(nn.Module):
             width, self.num_routers, num_experts, bias=light, temperature=router_temperature
         )
         self.experts = ExpertBank(width, num_experts, dims=dims, hierarchical=hierarchical_experts)
-        self.dockers = nn.ModuleList(
+        dockers = (
             conv_bn_relu(width, c, 1, dims=dims, groups=math.gcd(width, c) if light else 1) for c in channels
         )
+        self.dockers = nn.ModuleList(docker[:2] if residual else docker for docker in dockers)
+        self.scales = nn.ParameterList(torch.zeros(c, *[1] * dims) for c in channels) if residual else None
 
     def forward(
         self,
@@ -161,6 +168,11 @@ class MixtureOfSkips(nn.Module):
             resize(docker(mixture), feature.shape[2:], align_corners=self.light)
             for docker, mixture, feature in zip(self.dockers, mixtures, features, strict=True)
         ]
+        if self.scales is not None:
+            skips = [
+                feature + scale.to(skip.dtype) * skip
+                for feature, scale, skip in zip(features, self.scales, skips, strict=True)
+            ]
         loss = (
             balance_loss(decision.probabilities) if self.ev_loss else fused.new_zeros((), dtype=torch.float32)
         )

@@ -79,6 +79,7 @@ class UTANet(SegmentationModel):
                 double_softmax=chosen["double_softmax"],
                 hierarchical_experts=chosen["hierarchical_experts"],
                 router_temperature=chosen["router_temperature"],
+                residual=chosen["residual_skips"],
                 light=chosen["light_mixture"],
             )
         self.apply(init_weights)

@@ -286,7 +286,7 @@ def test_without_it_routers_of_one_expert_learn_nothing(name: str) -> None:
 @with_mixture
 @torch.inference_mode()
 def test_switches_of_the_mixture_work_in_every_combination(name: str) -> None:
-    switches = ("light_mixture", "hierarchical_experts", "double_softmax")
+    switches = ("light_mixture", "hierarchical_experts", "double_softmax", "residual_skips")
     for values in itertools.product((False, True), repeat=len(switches)):
         chosen = dict(zip(switches, values, strict=True))
         model = settled(small(name, num_experts=5, router_temperature=2.0, **chosen)).eval()

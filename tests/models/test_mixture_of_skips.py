@@ -247,3 +247,44 @@ def test_batch_norm_of_an_expert_learns_from_each_sample_once(make: Make) -> Non
     norm = mixture.experts[2].norm
     assert isinstance(norm, nn.BatchNorm2d)
     assert int(norm.num_batches_tracked) == 1
+
+
+def test_a_residual_mixture_begins_as_the_plain_skips_bit_for_bit(make: Make) -> None:
+    features = features_of()
+
+    skips, _, _ = make(residual=True)(features)
+
+    assert all(torch.equal(skip, feature) for skip, feature in zip(skips, features, strict=True))
+
+
+def test_a_residual_mixture_learns_its_scales_first_and_then_its_experts(make: Make) -> None:
+    features = features_of()
+    mixture = make(residual=True, top_k=4)
+    optimiser = torch.optim.SGD(mixture.parameters(), lr=0.1)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        skips, _, _ = mixture(features)
+        torch.stack([(skip**2).mean() for skip in skips]).sum().backward()
+        optimiser.step()
+
+    step()
+    first = [expert.mix.weight.grad.abs().sum().item() for expert in mixture.experts]
+    step()
+    second = [expert.mix.weight.grad.abs().sum().item() for expert in mixture.experts]
+
+    assert first == [0.0] * 4
+    assert all(size > 0 for size in second)
+
+
+def test_a_residual_mixture_may_lower_a_feature_too(make: Make) -> None:
+    features = features_of()
+    mixture = make(residual=True)
+    assert mixture.scales is not None
+    for scale in mixture.scales:
+        nn.init.ones_(scale)
+
+    skips, _, _ = mixture(features)
+
+    changes = torch.cat([(skip - feature).flatten() for skip, feature in zip(skips, features, strict=True)])
+    assert changes.min() < 0 < changes.max()
