@@ -23,7 +23,7 @@ from src_model.config import TrainConfig
 from src_model.errors import CheckpointError, UTANetError
 from src_model.events import Control, RunFinished, SegmentationFinished
 from src_model.nested import merge
-from src_model.presets import preset
+from src_model.protocols import protocol
 
 PATIENCE = 120.0
 """Seconds to wait at most for a segmentation before its picture is taken."""
@@ -74,7 +74,7 @@ def train(run: Path) -> Path:
     control = Control()
     from src_model import train as engine
 
-    config = TrainConfig.parse(merge(preset("quick"), values))
+    config = TrainConfig.parse(merge(protocol("quick"), values))
     last = follow(engine(config, control=control), control, as_json=False)
     if not isinstance(last, RunFinished):
         raise SystemExit(130)

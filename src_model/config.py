@@ -192,6 +192,9 @@ class TrainConfig(_Frozen):
     """Probability of each augmentation of images."""
     volume: VolumeConfig = VolumeConfig()
     """How volumes reach a 3-D network."""
+    report_resolution: Literal["native", "training"] = "native"
+    """Where a run's report compares masks: in the images' own pixels, or, as the papers do where whole
+    images are resized, at ``data.image_size``."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Start of every random choice."""
     device: str = "auto"

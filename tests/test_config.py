@@ -9,13 +9,13 @@ import pytest
 from src_model.config import TrainConfig
 from src_model.errors import ConfigError
 from src_model.nested import merge, parse_assignments
-from src_model.presets import preset
+from src_model.protocols import protocol
 
 MINIMAL = {"data": {"root": "images"}, "out": "run"}
 
 
 def test_a_configuration_survives_yaml(tmp_path: Path) -> None:
-    config = TrainConfig.parse(merge(preset("quick"), {**MINIMAL, "classes": [{"name": "nucleus"}]}))
+    config = TrainConfig.parse(merge(protocol("quick"), {**MINIMAL, "classes": [{"name": "nucleus"}]}))
     file = tmp_path / "config.yaml"
     file.write_text(config.to_yaml())
 
@@ -31,7 +31,7 @@ def test_the_defaults_are_the_papers() -> None:
 
 
 def test_a_stage_may_be_given_in_part() -> None:
-    config = TrainConfig.parse(merge(preset("paper"), {**MINIMAL, "stage1": {"epochs": 3}}))
+    config = TrainConfig.parse(merge(protocol("paper"), {**MINIMAL, "stage1": {"epochs": 3}}))
 
     assert (config.stage1.epochs, config.stage1.learning_rate) == (3, 1e-3)
 
@@ -64,11 +64,6 @@ def test_assignments_become_nested_values_with_their_types() -> None:
 def test_an_assignment_without_a_value_is_refused() -> None:
     with pytest.raises(ConfigError, match="key=value"):
         parse_assignments(["epochs"])
-
-
-def test_an_unknown_preset_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="paper, quick"):
-        preset("fast")
 
 
 @pytest.mark.parametrize("content", ["a: [", "just text"])

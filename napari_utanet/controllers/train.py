@@ -25,7 +25,7 @@ from napari_utanet.worker import Worker
 from src_model import events as ev
 from src_model.errors import UTANetError
 from src_model.models.registry import models_with_weights
-from src_model.presets import preset
+from src_model.protocols import protocol
 
 Engine = Callable[..., Iterable[object]]
 PreviewMaker = Callable[[PreviewRequest], Preview]
@@ -150,7 +150,7 @@ class TrainController:
         self._view.set_imagenet_offered(offered)
 
     def _apply_preset(self, name: str) -> None:
-        values = preset(name)
+        values = protocol(name)
         self._state.stage1_epochs = values["stage1"]["epochs"]
         self._state.stage2_epochs = values["stage2"]["epochs"]
         self._state.batch_size = values.get("batch_size", 16)

@@ -18,7 +18,7 @@ from napari_utanet.state import TrainState
 from src_model.config import ClassInfo, TrainConfig
 from src_model.errors import DataError
 from src_model.nested import merge
-from src_model.presets import preset
+from src_model.protocols import protocol
 
 _NUCLEUS = ClassInfo(name="nucleus", color="#2ec4b6")
 
@@ -61,7 +61,7 @@ def resolve(state: TrainState, image: Any | None, labels: Any | None) -> TrainRe
     root = out / "data" if drawn else _source_folder(state)
     outputs = 1 if state.classes == 1 else state.classes + 1
     values = merge(
-        preset(state.preset),
+        protocol(state.preset),
         {
             "data": {"root": str(root)},
             "out": str(out),

@@ -19,7 +19,7 @@ from src_model.cli.profiles import show_profiles
 from src_model.config import TrainConfig
 from src_model.errors import ConfigError
 from src_model.nested import merge, parse_assignments, read_yaml
-from src_model.presets import preset
+from src_model.protocols import protocol
 
 app = typer.Typer(
     name="utanet",
@@ -87,7 +87,9 @@ def train(
         str | None, typer.Option(help="How the dataset is laid out; default: recognised.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Architecture; see `utanet models`.")] = None,
-    preset_name: Annotated[str, typer.Option("--preset", help="paper, or quick for a CPU.")] = "paper",
+    protocol_name: Annotated[
+        str, typer.Option("--protocol", "--preset", help="Named settings; see `utanet protocols`.")
+    ] = "paper",
     config: Annotated[Path | None, typer.Option(help="YAML file with further settings.")] = None,
     assignments: Annotated[
         list[str] | None,
@@ -107,7 +109,7 @@ def train(
         settings["model"] = {"name": model}
     if device is not None:
         settings["device"] = device
-    base = preset(preset_name)
+    base = protocol(protocol_name)
     if config is not None:
         base = merge(base, read_yaml(config))
     elif resume and (out / "config.yaml").is_file():
