@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src_model.data.headers import read_header
+from src_model.data.headers import read_header, states_voxel_size
 from src_model.data.image_io import IMAGE_SUFFIXES, check_image
 from src_model.data.layouts.base import Case
 from src_model.data.leakage import image_digest
@@ -126,8 +126,12 @@ def _volume(case: Case) -> Inspected:
     if int(mask.values.min()) < 0:
         raise DataError(f"{case.mask} holds {int(mask.values.min())}; expected whole numbers from 0")
     problems = []
-    if image.unit == "unknown":
-        spacing = " x ".join(f"{step:g}" for step in image.spacing_mm)
+    spacing = " x ".join(f"{step:g}" for step in image.spacing_mm)
+    if not states_voxel_size(case.image):
+        problems.append(
+            Problem(case.image, f"its header gives no voxel size, so {spacing} mm are taken", "note")
+        )
+    elif image.unit == "unknown":
         what = f"its header gives no unit of its voxel size, so {spacing} (Z, Y, X) are taken as millimetres"
         problems.append(Problem(case.image, what, "note"))
     return Inspected(

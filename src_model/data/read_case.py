@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from src_model.data.headers import read_header
 from src_model.data.image_io import read_image, read_mask, whole_numbers
 from src_model.data.layouts.base import Case
 from src_model.data.outlines import fill_outlines, read_outlines
-from src_model.data.volumes import is_volume_path, read_mask_volume, read_volume
+from src_model.data.volumes import is_volume_path, read_depth, read_mask_volume, read_volume
 from src_model.errors import DataError
 
 _OUTLINES, _SLICE, _VOLUME = ".xml", ".npz", ".h5"
@@ -75,6 +76,17 @@ def read_case_mask(case: Case, shape: tuple[int, int] | None = None) -> NDArray[
         return mask
     table = np.array([*case.lookup, 0], np.uint8)
     return np.take(table, np.minimum(mask, len(case.lookup)))
+
+
+def middle_plane(case: Case) -> Case:
+    """The middle plane of a case that is a whole NIfTI volume.
+
+    Raises
+    ------
+    DataError
+        When its header cannot be read.
+    """
+    return replace(case, plane=read_depth(case.image) // 2)
 
 
 def forget_volumes() -> None:
