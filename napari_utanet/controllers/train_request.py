@@ -117,10 +117,10 @@ def make_preview(request: PreviewRequest) -> Preview:
         raise DataError("Choose a folder of pairs: images in one subfolder, masks in another.")
     listing = find_cases(request.folder)
     case = listing.cases[0] if listing.dims == 2 else middle_plane(listing.cases[0])
-    image = read_case_image(case)
-    mask = read_case_mask(case, (image.shape[0], image.shape[1]))
+    shown_image = read_case_image(case)
+    mask = read_case_mask(case, (shown_image.shape[0], shown_image.shape[1]))
     forget_volumes()
-    return draw_preview(image, mask, f"{len(listing.cases)} pairs; this is {case.id}")
+    return draw_preview(shown_image, mask, f"{len(listing.cases)} pairs; this is {case.id}")
 
 
 def drawn_pair(image: Any | None, labels: Any | None) -> DrawnPair:

@@ -15,7 +15,7 @@ from src_model.data.layouts.base import Case
 from src_model.data.leakage import image_digest
 from src_model.data.outlines import fill_outlines, read_outlines
 from src_model.data.problems import Problem
-from src_model.data.read_case import read_case_image, read_case_mask
+from src_model.data.read_case import is_outlined, read_case_image, read_case_mask
 from src_model.data.usable import unusable
 from src_model.data.volumes import read_mask_volume, read_volume, same_grid
 from src_model.errors import DataError, ImageError
@@ -168,7 +168,7 @@ def _oddities(path: Path) -> list[Problem]:
 
 
 def _oddities_of_mask(case: Case, shape: tuple[int, ...]) -> list[Problem]:
-    if case.mask.suffix.lower() == ".xml":
+    if is_outlined(case):
         filled = fill_outlines(read_outlines(case.mask), (shape[0], shape[1]))
         found = {
             "outlines lie outside of the image and are left out": filled.outside,

@@ -13,7 +13,7 @@ from src_model.data.inspection import Inspected, inspect_case
 from src_model.data.layouts import MASK_ENDINGS, Case, Kind, Listing, find_cases
 from src_model.data.leakage import case_digest
 from src_model.data.problems import Problem
-from src_model.data.read_case import forget_volumes
+from src_model.data.read_case import forget_volumes, is_outlined
 from src_model.data.usable import unusable
 from src_model.errors import DataError
 from src_model.events import CaseChecked, Control, DatasetChecked, Event
@@ -242,8 +242,8 @@ def _report(
 
 def _kind(listing: Listing, usable: Sequence[Inspected]) -> Kind:
     """Where the layout leaves it open the numbers tell: a few that return are classes, many are objects."""
-    if listing.kind == "classes":
-        return "classes"
+    if listing.kind == "classes" or any(is_outlined(case.case) for case in usable):
+        return listing.kind
     values = [set(case.values) - {0} for case in usable]
     if len(set().union(*values)) <= 1:
         return "semantic"
