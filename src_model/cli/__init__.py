@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from src_model.cli.check import check
+from src_model.cli import check
 from src_model.cli.commands import app
 from src_model.errors import UTANetError
 
