@@ -186,7 +186,7 @@ def _leak(case: Case, split: str, seen: dict[str, Case]) -> list[Problem]:
     try:
         digest = case_digest(case)
     except DataError as error:
-        return [unusable(case.image, error)]
+        return [unusable(case, error)]
     if digest is None or digest not in seen:
         return []
     what = (
