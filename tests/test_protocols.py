@@ -73,7 +73,7 @@ def test_no_key_of_a_protocol_is_given_twice(name: str) -> None:
 
     Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
 
-    yaml.load(protocol_file(name).read_text(encoding="utf-8"), Strict)  # noqa: S506
+    yaml.load(protocol_file(name).read_text(encoding="utf-8"), Strict)
 
 
 def test_a_cross_validation_that_is_reported_on_never_chooses_its_epoch_by_what_it_scores() -> None:
@@ -83,5 +83,5 @@ def test_a_cross_validation_that_is_reported_on_never_chooses_its_epoch_by_what_
 
 
 def test_an_unknown_protocol_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="no protocol 'fast'; choose one of: .*paper-glas.*quick"):
+    with pytest.raises(ConfigError, match=r"no protocol 'fast'; choose one of: .*paper-glas.*quick"):
         protocol("fast")

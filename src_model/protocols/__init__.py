@@ -44,6 +44,7 @@ def protocol(name: str) -> dict[str, Any]:
         When there is no protocol of that name.
     """
     defaults = {
-        stage: TrainConfig.model_fields[stage].default.model_dump() for stage in ("stage1", "stage2", "stage3")
+        stage: TrainConfig.model_fields[stage].default.model_dump()
+        for stage in ("stage1", "stage2", "stage3")
     }
     return merge(defaults, read_yaml(protocol_file(name)))
