@@ -1,0 +1,149 @@
+"""Trains every arm of a study on every fold and scores it on what the fold holds out."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from src_model.config import TrainConfig
+from src_model.errors import ConfigError
+from src_model.evaluation.evaluate import evaluate
+from src_model.evaluation.events import EvaluationFinished
+from src_model.evaluation.table import FILE_NAME
+from src_model.events import Control, Event, RunFinished
+from src_model.models.header import read_checkpoint_info
+from src_model.nested import merge
+from src_model.studies.events import ArmStarted, StudyFinished, StudyStopped
+from src_model.studies.study import Arm, Study
+from src_model.training.run_folder import RunFolder
+from src_model.training.stages import plan_stages
+from src_model.training.trainer import train
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One arm on one fold."""
+
+    name: str
+    arm: Arm
+    fold: int
+    config: TrainConfig
+    scores: dict[int, Path]
+    """Folder for the scores at each further number of experts."""
+
+    @property
+    def complete(self) -> bool:
+        return all((folder / FILE_NAME).is_file() for folder in (self.config.out, *self.scores.values()))
+
+
+def run_study(
+    study: Study, settings: dict[str, Any], out: str | Path, *, control: Control | None = None
+) -> Iterator[Event]:
+    """Train and score every arm on every fold; a call with the same arguments goes on where one ended.
+
+    Each run lies in ``out/ARM/fold-N`` with its own ``metrics.csv`` of the images that were held out;
+    the scores at K mixed experts in ``out/ARM-topK/fold-N``. So ``utanet compare out/ARM out/OTHER`` compares two
+    arms over all images. The arms of one fold share its images, and stage 1 where they say so.
+
+    Parameters
+    ----------
+    study
+        The arms.
+    settings
+        A configuration of a training, nested; ``data.folds`` says how many folds there are.
+    out
+        Folder of the study.
+
+    Yields
+    ------
+    Event
+        ``ArmStarted``, the events of the run and of its scoring, and at last ``StudyFinished``, or
+        ``StudyStopped`` after a stop.
+
+    Raises
+    ------
+    ConfigError
+        When the settings ask for no folds, or an arm's settings do not fit.
+    UTANetError
+        As :func:`src_model.training.trainer.train` and :func:`src_model.evaluation.evaluate.evaluate`.
+    """
+    out = Path(out)
+    control = control or Control()
+    parts = _parts(study, settings, out)
+    done = sum(part.complete for part in parts)
+    folds = int(settings["data"]["folds"])
+    for part in parts:
+        if part.complete:
+            continue
+        yield ArmStarted(
+            arm=part.name,
+            title=part.arm.title,
+            fold=part.fold + 1,
+            folds=folds,
+            done=done,
+            total=len(parts),
+        )
+        if not (yield from _complete(part, control)):
+            message = f"The study was stopped; {done} of {len(parts)} runs are complete. Start it again to go on."
+            yield StudyStopped(out=out, message=message)
+            return
+        done += 1
+    yield StudyFinished(out=out)
+
+
+def _parts(study: Study, settings: dict[str, Any], out: Path) -> list[_Part]:
+    """Every arm of the first fold, then of the second, and so on; all checked before any work."""
+    folds = settings.get("data", {}).get("folds")
+    if not isinstance(folds, int) or folds < 2:
+        raise ConfigError(f"A study needs folds but data.folds is {folds!r}; ask for at least 2, usually 5.")
+    parts = []
+    for fold in range(folds):
+        for name, arm in study.arms.items():
+            folder = f"fold-{fold + 1}"
+            values = merge(settings, arm.settings)
+            own: dict[str, Any] = {"out": out / name / folder, "data": {"fold": fold}, "resume": False}
+            if arm.after is not None:
+                before = RunFolder(out / arm.after / folder).model
+                own["model"] = {"stage1_from": before}
+            config = TrainConfig.parse(merge(values, own))
+            plan_stages(config)
+            scores = {k: out / f"{name}-top{k}" / folder for k in arm.top_k}
+            parts.append(_Part(name, arm, fold, config, scores))
+    return parts
+
+
+def _complete(part: _Part, control: Control) -> Generator[Event, None, bool]:
+    """Train and score one arm on one fold; returns whether it was not stopped."""
+    folder = RunFolder(part.config.out)
+    if not (part.config.out / FILE_NAME).is_file():
+        resume = folder.config.exists() or folder.state.exists()
+        last: Event | None = None
+        for last in train(part.config.model_copy(update={"resume": resume}), control=control):
+            yield last
+        if not isinstance(last, RunFinished):
+            return False
+    held_out = read_checkpoint_info(folder.model).training["held_out"][0]
+    for experts, scores in part.scores.items():
+        if (scores / FILE_NAME).is_file():
+            continue
+        last = None
+        for last in evaluate(
+            part.config.data.root,
+            folder.model,
+            layout=part.config.data.layout,
+            cases=held_out,
+            resolution=part.config.report_resolution,
+            top_k=experts,
+            out=scores,
+            device=part.config.device,
+            control=control,
+        ):
+            yield last
+        if not isinstance(last, EvaluationFinished):
+            return False
+    with suppress(OSError):
+        folder.state.unlink()  # complete: nothing will be resumed, and it is three times the model
+    return True

@@ -1,0 +1,77 @@
+"""What a study compares: its arms, read from a YAML file and validated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from src_model.errors import ConfigError
+from src_model.nested import read_yaml
+
+_FILES = Path(__file__).parent
+
+Experts = Annotated[int, Field(ge=1)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Arm(_Frozen):
+    """One way to train."""
+
+    title: str
+    """As tables name it."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Laid over the protocol's."""
+    after: str | None = None
+    """An arm before this one whose weights of stage 1 this arm starts from (``stage: second``)."""
+    top_k: tuple[Experts, ...] = ()
+    """Numbers of mixed experts that its model is scored with besides the one it was trained with."""
+
+
+class Study(_Frozen):
+    """Several arms that are trained on the same folds."""
+
+    arms: dict[str, Arm] = Field(min_length=1)
+    """By their folder's name, in the order in which they are trained."""
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        known: set[str] = set()
+        for name, arm in self.arms.items():
+            if arm.after is not None and arm.after not in known:
+                raise ValueError(f"the arm '{name}' comes after '{arm.after}', which is no arm before it")
+            if not name or set(name) & set("/\\") or name.startswith("."):
+                raise ValueError(f"'{name}' is no name of a folder")
+            known.add(name)
+        return self
+
+
+def list_studies() -> list[str]:
+    """Names of the studies that come with the package."""
+    return sorted(file.stem for file in _FILES.glob("*.yaml"))
+
+
+def read_study(name: str | Path) -> Study:
+    """A study of the package by its name, or one from a YAML file.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such study, or the file does not describe one.
+    """
+    file = _FILES / f"{name}.yaml" if str(name) in list_studies() else Path(name)
+    if not file.is_file():
+        raise ConfigError(
+            f"There is no study '{name}'; choose one of {', '.join(list_studies())}, or give a YAML file."
+        )
+    try:
+        return Study.model_validate(read_yaml(file))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "its arms"
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"The study {file} does not fit at {place}: {reason}.") from error
