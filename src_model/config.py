@@ -78,8 +78,10 @@ class DataConfig(_Frozen):
     """Folder of the dataset."""
     more_roots: tuple[Path, ...] = ()
     """Further datasets; a network with domains is trained on all of them in turn, one domain each."""
-    layout: Literal["auto", "pairs", "decathlon"] = "auto"
+    layout: Literal["auto", "pairs", "glas", "monuseg", "isic", "kvasir", "synapse", "decathlon"] = "auto"
     """How the folder is laid out; ``auto`` recognises it."""
+    mask_endings: tuple[str, ...] = ()
+    """What may follow an image's name in its mask's name, e.g. ``_mask``; empty = the usual endings."""
     image_size: int = Field(default=224, ge=32, le=4096)
     """Side of the square training input, pixels."""
     sampling: Literal["resize", "crop"] = "resize"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from src_model.data.problems import Problem, summarise
 from src_model.data.volumes import volume_stem
 from src_model.errors import DataError
 
@@ -43,8 +44,13 @@ class Decathlon:
     """Of the image's channels, in their order."""
     classes: tuple[str, ...]
     """Names of the classes 0, 1, ...; the first is the background."""
-    problems: tuple[str, ...]
-    """One sentence for each listed case that is left out."""
+    findings: tuple[Problem, ...] = ()
+    """What is wrong with listed cases that are left out."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One sentence for each kind of problem."""
+        return summarise(self.findings)
 
 
 def read_decathlon(root: str | Path) -> Decathlon:
@@ -70,24 +76,24 @@ def read_decathlon(root: str | Path) -> Decathlon:
             "Medical Segmentation Decathlon."
         )
     cases: dict[str, VolumeCase] = {}
-    problems: list[str] = []
+    problems: list[Problem] = []
     for entry in listed:
         case = _case(root, entry)
-        if isinstance(case, str):
+        if isinstance(case, Problem):
             problems.append(case)
         elif case.id in cases:
-            problems.append(f"'{case.id}' is listed twice; the first is used.")
+            problems.append(Problem(case.image, "it is listed twice, of which the first is used", "note"))
         else:
             cases[case.id] = case
     if not cases:
-        found = problems[0] if problems else "The list is empty."
+        found = summarise(problems)[0] if problems else "The list is empty."
         raise DataError(f"{root} holds no case to train on: {found}")
     return Decathlon(
         name=str(description.get("name") or "").strip() or root.name,
         cases=tuple(cases[name] for name in sorted(cases)),
         modalities=_in_order(root, modalities),
         classes=_in_order(root, labels),
-        problems=tuple(problems),
+        findings=tuple(problems),
     )
 
 
@@ -109,16 +115,16 @@ def _read_description(root: Path) -> dict[str, Any]:
     return description
 
 
-def _case(root: Path, entry: Any) -> VolumeCase | str:
-    """One listed case, or the sentence that says why it is left out."""
+def _case(root: Path, entry: Any) -> VolumeCase | Problem:
+    """One listed case, or why it is left out."""
     if not isinstance(entry, dict) or not all(isinstance(entry.get(k), str) for k in ("image", "label")):
-        return f"An entry of {DESCRIPTION} names no image and label: {entry!r}."
+        return Problem(root / DESCRIPTION, f"its entry {entry!r} names no image and label", "note")
     image, mask = root / entry["image"], root / entry["label"]
     for path in (image, mask):
         if not path.resolve().is_relative_to(root.resolve()):
-            return f"'{path}' lies outside of {root} and is left out."
+            return Problem(path, f"it lies outside of {root}")
         if not path.is_file():
-            return f"'{path}' is listed in {DESCRIPTION} but missing."
+            return Problem(path, f"it is listed in {DESCRIPTION} but missing")
     return VolumeCase(id=volume_stem(image), image=image, mask=mask)
 
 

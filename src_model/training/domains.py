@@ -24,9 +24,9 @@ def read_datasets(data: DataConfig, network: str) -> dict[str, Decathlon]:
     DataError
         When a folder is none of the Medical Segmentation Decathlon.
     """
-    if data.layout == "pairs":
+    if data.layout not in ("auto", "decathlon"):
         raise ConfigError(
-            "The layout 'pairs' is one of flat images but this network takes volumes; choose 'decathlon', "
+            f"The layout '{data.layout}' is one of flat images but this network takes volumes; choose 'decathlon', "
             "or leave it out."
         )
     datasets: dict[str, Decathlon] = {}

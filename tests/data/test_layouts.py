@@ -71,8 +71,8 @@ def test_images_and_masks_without_a_partner_are_said(tmp_path: Path) -> None:
 
     assert [case.id for case in listing.cases] == ["a"]
     assert listing.problems == (
-        "Without a mask and left out: b.png.",
-        "Without an image and left out: c.png.",
+        "Left out because it has no mask: b.png.",
+        "Left out because it has no image: c.png.",
     )
 
 
@@ -135,8 +135,8 @@ def test_two_masks_that_fit_one_image_leave_it_out_rather_than_one_being_guessed
 
     assert [case.id for case in listing.cases] == ["c"]
     assert listing.problems == (
-        "2 masks fit a.png and it is left out: a_label.png, a_mask.png; keep only one.",
-        "2 masks fit b.png and it is left out: b_mask.png, b_mask.tif; keep only one.",
+        "Left out because 2 masks fit it, of which only one may stay (a_label.png, a_mask.png): a.png.",
+        "Left out because 2 masks fit it, of which only one may stay (b_mask.png, b_mask.tif): b.png.",
     )
 
 
@@ -184,7 +184,7 @@ def test_a_folder_without_pairs_names_what_lies_there(tmp_path: Path) -> None:
     touch(tmp_path, *(f"images/{name}.png" for name in "abcde"), "masks/z.png")
 
     with pytest.raises(
-        DataError, match=r"\(Without a mask and left out: a\.png, b\.png, c\.png and 2 more\)"
+        DataError, match=r"\(Left out because it has no mask: a\.png, b\.png, c\.png and 2 more\)"
     ):
         find_cases(tmp_path)
 
@@ -192,7 +192,7 @@ def test_a_folder_without_pairs_names_what_lies_there(tmp_path: Path) -> None:
 def test_a_missing_part_is_named(tmp_path: Path) -> None:
     touch(tmp_path, "train/images/a.png", "train/masks/a.png")
 
-    with pytest.raises(DataError, match=r"There is no folder 'test' in "):
+    with pytest.raises(DataError, match=r"There is no split 'test' in .*; it has train"):
         find_cases(tmp_path, split="test")
 
 

@@ -38,7 +38,7 @@ def test_a_missing_file_is_left_out_with_a_sentence(decathlon: Path) -> None:
     found = read_decathlon(decathlon)
 
     assert [case.id for case in found.cases] == ["cube_0", "cube_2"]
-    assert "cube_1.nii.gz' is listed in dataset.json but missing" in found.problems[0]
+    assert found.problems == ("Left out because it is listed in dataset.json but missing: cube_1.nii.gz.",)
 
 
 def test_entries_outside_of_the_folder_twice_or_without_a_label_are_left_out(decathlon: Path) -> None:
