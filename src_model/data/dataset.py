@@ -30,7 +30,7 @@ class TrainingSet:
     Parameters
     ----------
     cases
-        Pairs to learn from.
+        Pairs to learn from, loaded already or not.
     data
         ``sampling="resize"``: each image once an epoch, whole. ``"crop"``: squares at native
         resolution at random places, ``crops_per_image`` of each image; images smaller than the
@@ -53,7 +53,7 @@ class TrainingSet:
 
     def __init__(
         self,
-        cases: Sequence[Case],
+        cases: Sequence[Case | Stored],
         data: DataConfig,
         augment: AugmentConfig,
         model: ModelConfig,
@@ -65,8 +65,8 @@ class TrainingSet:
         self._stored = load_all(cases, data, model)
         if not any(pair.mask.any() for pair in self._stored):
             raise DataError(
-                f"None of the {len(cases)} training masks, such as {cases[0].mask}, holds any foreground; "
-                "draw objects with values above 0."
+                f"None of the {len(cases)} training masks, such as {self._stored[0].case.mask}, holds any "
+                "foreground; draw objects with values above 0."
             )
         self._data, self._augment, self._seed = data, augment, seed
         self._repeats = data.crops_per_image if data.sampling == "crop" else 1
@@ -111,7 +111,7 @@ class ValidationSet:
     Parameters
     ----------
     cases
-        Pairs to score on.
+        Pairs to score on, loaded already or not.
     data, model
         As for :class:`TrainingSet`.
     normalisation
@@ -124,7 +124,12 @@ class ValidationSet:
     """
 
     def __init__(
-        self, cases: Sequence[Case], data: DataConfig, model: ModelConfig, *, normalisation: Normalisation
+        self,
+        cases: Sequence[Case | Stored],
+        data: DataConfig,
+        model: ModelConfig,
+        *,
+        normalisation: Normalisation,
     ) -> None:
         self._stored = load_all(cases, data, model)
         self._normalisation = normalisation

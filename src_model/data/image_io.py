@@ -72,7 +72,7 @@ def read_mask(path: str | Path) -> NDArray[Any]:
     mask = _single_channel(mask, path, tint=_JPEG_TINT if lossy else 0)
     if lossy:
         return (mask > _JPEG_THRESHOLD).astype(np.uint8)
-    return _whole_numbers(mask, path)
+    return whole_numbers(mask, path)
 
 
 def write_mask(path: str | Path, mask: NDArray[Any], *, pixel_size_um: float | None = None) -> Path:
@@ -237,7 +237,14 @@ def _single_channel(mask: NDArray[Any], path: Path, *, tint: int) -> NDArray[Any
     return mask
 
 
-def _whole_numbers(mask: NDArray[Any], path: Path) -> NDArray[Any]:
+def whole_numbers(mask: NDArray[Any], path: Path) -> NDArray[Any]:
+    """The numbers of a mask as an unsigned type.
+
+    Raises
+    ------
+    DataError
+        When they are negative, broken or no numbers; names ``path``.
+    """
     if mask.dtype.kind == "b":
         return mask.astype(np.uint8)
     if mask.dtype.kind == "u":

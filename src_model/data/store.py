@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from src_model.config import DataConfig, ModelConfig
-from src_model.data.image_io import check_image, finite_range, read_image, read_mask
+from src_model.data import usable
+from src_model.data.image_io import check_image, finite_range
 from src_model.data.layouts import Case
+from src_model.data.leakage import image_digest
 from src_model.data.normalise import Limits, match_channels, to_unit, unit_limits
+from src_model.data.problems import Problem
+from src_model.data.read_case import forget_volumes, read_case_image, read_case_mask
+from src_model.data.usable import UnknownClassError
 from src_model.errors import DataError, ImageError
 
 _MOST_CLASSES = 255
@@ -30,25 +35,67 @@ class Stored:
     """``(Y, X)``; class numbers."""
     limits: Limits
     """Intensities of the whole image that become 0 and 1."""
+    digest: str | None
+    """Of the image as it was read, see :func:`src_model.data.leakage.image_digest`."""
+
+    @property
+    def id(self) -> str:
+        """Of the case."""
+        return self.case.id
+
+    @property
+    def group(self) -> str:
+        """Patient or slide of the case."""
+        return self.case.group
+
+    @property
+    def place(self) -> str:
+        """File of the case, and plane where it is one of several."""
+        return self.case.place
 
     def unit(self, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.float32]:
         """A part of the image, ``(Y, X, C)``, scaled to 0..1."""
         return to_unit(self.image[rows, columns], self.limits)
 
 
-def load_all(cases: Sequence[Case], data: DataConfig, model: ModelConfig) -> list[Stored]:
-    """Read and check every pair; with ``sampling="resize"`` they come back at ``image_size``.
+def load_usable(
+    cases: Sequence[Case], data: DataConfig, model: ModelConfig
+) -> tuple[list[Stored], list[Problem]]:
+    """Read and check every pair, and leave out those that cannot be used.
+
+    Returns
+    -------
+    stored : list of Stored
+        With ``sampling="resize"`` at ``image_size``.
+    problems : list of Problem
+        One for each pair that is left out.
+
+    Raises
+    ------
+    DataError
+        For the first pair, where none can be used, or where most masks hold a class that the network
+        does not have.
+    """
+    stored, problems = usable.load_usable(cases, lambda case: _load_as_asked(case, data, model))
+    forget_volumes()
+    return stored, problems
+
+
+def load_all(pairs: Sequence[Case | Stored], data: DataConfig, model: ModelConfig) -> list[Stored]:
+    """Read and check every pair; those that were loaded already are taken as they are.
 
     Raises
     ------
     DataError
         For the first image or mask that cannot be used; names the file.
     """
-    stretch = data.intensity_range == "image"
-    stored = [load(case, model, stretch=stretch) for case in cases]
-    if data.sampling == "resize":
-        return [_resized(pair, data.image_size) for pair in stored]
-    return stored
+    return [pair if isinstance(pair, Stored) else _load_as_asked(pair, data, model) for pair in pairs]
+
+
+def _load_as_asked(case: Case, data: DataConfig, model: ModelConfig) -> Stored:
+    """At its native resolution, or with ``sampling="resize"`` at ``image_size``."""
+    pair = load(case, model, stretch=data.intensity_range == "image")
+    return _resized(pair, data.image_size) if data.sampling == "resize" else pair
 
 
 def load(case: Case, model: ModelConfig, *, stretch: bool = False) -> Stored:
@@ -63,13 +110,14 @@ def load(case: Case, model: ModelConfig, *, stretch: bool = False) -> Stored:
         When a file cannot be read, the sizes differ, the channels do not fit the network, a class
         is unknown, or an image without contrast has a mask with foreground.
     """
-    ids = read_mask(case.mask)
-    image = _with_channels(read_image(case.image), ids.shape, model.in_channels, case)
+    read = read_case_image(case)
+    ids = read_case_mask(case, (read.shape[0], read.shape[1]) if read.ndim > 1 else None)
+    image = _with_channels(read, ids.shape, model.in_channels, case)
     _check(image, ids, case)
-    limits = unit_limits(image, stretch=stretch)
+    limits = case.window or unit_limits(image, stretch=stretch)
     image = _fitted(image, limits, model.in_channels, case)
     mask = _classes(ids, model.num_classes, case)
-    return Stored(case, image, mask, limits if image.dtype == np.uint8 else (0.0, 1.0))
+    return Stored(case, image, mask, limits if image.dtype == np.uint8 else (0.0, 1.0), image_digest(read))
 
 
 def _with_channels(image: NDArray[Any], size: tuple[int, ...], channels: int, case: Case) -> NDArray[Any]:
@@ -129,16 +177,16 @@ def _classes(ids: NDArray[Any], num_classes: int, case: Case) -> NDArray[np.uint
     if highest < num_classes:
         return ids.astype(np.uint8)
     if highest == 255 and not ((ids > 0) & (ids < 255)).any():
-        raise DataError(
+        raise UnknownClassError(
             f"The mask {case.mask} holds only 0 and 255 but the model has {num_classes} classes, 0 to "
             f"{num_classes - 1}; set model.num_classes=1 or save the class numbers."
         )
     if highest >= _MOST_CLASSES:
-        raise DataError(
+        raise UnknownClassError(
             f"The mask {case.mask} holds the value {highest}, too high for a class; set model.num_classes=1 "
             "if its values are numbers of objects."
         )
-    raise DataError(
+    raise UnknownClassError(
         f"The mask {case.mask} holds the class {highest} but the model has {num_classes} classes, 0 to "
         f"{num_classes - 1}; set model.num_classes={highest + 1} or mend the mask."
     )
@@ -155,7 +203,7 @@ def _resized(pair: Stored, side: int) -> Stored:
     small = np.ascontiguousarray(np.moveaxis(image[0].numpy(), 0, -1))
     if pair.image.dtype == np.uint8:
         small = np.rint(small).clip(0, 255).astype(np.uint8)
-    return Stored(pair.case, small, mask[0, 0].numpy(), pair.limits)
+    return replace(pair, image=small, mask=mask[0, 0].numpy())
 
 
 def _by(shape: Sequence[int]) -> str:

@@ -7,15 +7,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from src_model.config import Normalisation
 from src_model.data.decathlon import VolumeCase
 from src_model.data.sample import Sample
 from src_model.data.volume_augment import VolumeAugment, draw_patch
-from src_model.data.volume_intensity import measure_volumes, standardise_volume, volume_to_unit
-from src_model.data.volumes import read_mask_volume, read_volume, same_grid
-from src_model.errors import ConfigError, DataError, ImageError
+from src_model.data.volume_intensity import measure_volumes, standardise_volume
+from src_model.data.volume_store import StoredVolume, load_volume
+from src_model.errors import ConfigError, DataError
 
 
 class VolumeSet:
@@ -24,7 +23,7 @@ class VolumeSet:
     Parameters
     ----------
     cases
-        Volumes with masks; read at once and kept in memory.
+        Volumes with masks, loaded already or read at once; kept in memory.
     patch_size
         Voxels (D, H, W) of a patch.
     num_classes
@@ -63,7 +62,7 @@ class VolumeSet:
 
     def __init__(
         self,
-        cases: Iterable[VolumeCase],
+        cases: Iterable[VolumeCase | StoredVolume],
         *,
         patch_size: tuple[int, int, int],
         num_classes: int,
@@ -75,17 +74,21 @@ class VolumeSet:
         augment: VolumeAugment | None = None,
         domain: str | None = None,
     ) -> None:
-        self.cases = tuple(cases)
+        given = tuple(cases)
+        self.cases = tuple(case.case if isinstance(case, StoredVolume) else case for case in given)
         self.length_per_epoch = len(self.cases) if patches_per_epoch is None else patches_per_epoch
         _check_settings(self.cases, patch_size, self.length_per_epoch, foreground_share)
         self.patch_size, self.seed = patch_size, seed
         self.foreground_share = foreground_share
         self.augment = VolumeAugment() if augment is None else augment
         self.domain = domain
-        loaded = [_load(case, in_channels, num_classes) for case in self.cases]
-        self.normalisation = normalisation or measure_volumes(unit for unit, _, _ in loaded)
-        self._volumes = [(standardise_volume(unit, self.normalisation), mask) for unit, mask, _ in loaded]
-        depth, height, width = np.median([spacing for _, _, spacing in loaded], axis=0).tolist()
+        loaded = [
+            case if isinstance(case, StoredVolume) else load_volume(case, in_channels, num_classes)
+            for case in given
+        ]
+        self.normalisation = normalisation or measure_volumes(volume.unit for volume in loaded)
+        self._volumes = [(standardise_volume(v.unit, self.normalisation), v.mask) for v in loaded]
+        depth, height, width = np.median([volume.spacing_mm for volume in loaded], axis=0).tolist()
         self.spacing_mm: tuple[float, float, float] = (depth, height, width)
 
     def order(self, stage: str | int, epoch: int) -> list[int]:
@@ -135,30 +138,6 @@ def _check_settings(
         raise ConfigError(f"patches_per_epoch must be at least 1 but got {patches_per_epoch}.")
     if not 0 <= foreground_share <= 1:
         raise ConfigError(f"foreground_share must be from 0 to 1 but got {foreground_share}.")
-
-
-def _load(
-    case: VolumeCase, in_channels: int, num_classes: int
-) -> tuple[NDArray[np.float32], NDArray[np.uint8], tuple[float, float, float]]:
-    """Image stretched to 0..1, mask and voxel size of one case, after all checks."""
-    image, mask = read_volume(case.image), read_mask_volume(case.mask)
-    if image.shape != mask.shape:
-        raise DataError(f"{case.image} has {image.shape} voxels but its mask {case.mask} has {mask.shape}.")
-    if not same_grid(image, mask):
-        raise DataError(f"The mask {case.mask} lies elsewhere than {case.image}: their affines differ.")
-    if len(image.values) != in_channels:
-        raise DataError(f"{case.image} has {len(image.values)} channels; expected {in_channels}.")
-    labels = mask.values[0]
-    if num_classes == 1:
-        labels = labels > 0
-    elif int(labels.min()) < 0 or int(labels.max()) >= num_classes:
-        outside = int(labels.max()) if int(labels.max()) >= num_classes else int(labels.min())
-        raise DataError(f"The mask {case.mask} holds class {outside}; expected 0 to {num_classes - 1}.")
-    try:
-        unit = volume_to_unit(image.values)
-    except ImageError as error:
-        raise DataError(f"{case.image} cannot be trained on: {error}") from error
-    return unit, labels.astype(np.uint8), image.spacing_mm
 
 
 def _number(stage: str | int) -> int:

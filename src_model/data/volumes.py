@@ -111,6 +111,30 @@ def read_volume(path: str | Path) -> Volume:
     return Volume(np.ascontiguousarray(canonical.transpose(3, 2, 1, 0)), (z, y, x), affine, unit)
 
 
+def read_depth(path: str | Path) -> int:
+    """Number of planes along Z, by the header alone.
+
+    Raises
+    ------
+    DataError
+        When the header cannot be read, or gives no usable voxel size; names the file.
+    """
+    path = Path(path)
+    try:
+        image = nib.load(path)
+        affine = np.asarray(image.affine, dtype=np.float64)
+        shape = image.shape
+    except _UNREADABLE as error:
+        raise DataError(
+            f"{path} cannot be read as NIfTI: it is truncated or damaged ({_first_line(error)}); "
+            "use another copy."
+        ) from error
+    if len(shape) < 3:
+        raise DataError(f"{path} has shape {shape}; expected three spatial axes.")
+    _check_grid(path, affine)
+    return int(shape[int(np.argmax(_orientation(affine)[:, 0] == 2))])
+
+
 def read_mask_volume(path: str | Path) -> Volume:
     """Read a mask: one channel of whole numbers, returned as integers.
 

@@ -26,8 +26,8 @@ def read_datasets(data: DataConfig, network: str) -> dict[str, Decathlon]:
     """
     if data.layout not in ("auto", "decathlon"):
         raise ConfigError(
-            f"The layout '{data.layout}' is one of flat images but this network takes volumes; choose 'decathlon', "
-            "or leave it out."
+            f"The layout '{data.layout}' is one of flat images but this network takes volumes; choose "
+            "'decathlon', or leave it out."
         )
     datasets: dict[str, Decathlon] = {}
     for root in (data.root, *data.more_roots):

@@ -55,7 +55,7 @@ class Keeper:
                 normalisation=sources.training.normalisation,
                 pixel_size_um=self.config.pixel_size_um,
                 history=[record.to_dict() for record in history.records],
-                training=self._provenance(newest),
+                training=self._provenance(newest) | {"image_hashes": sources.image_hashes},
                 domains=sources.domains,
             )
         save_state(self.folder.state, state, model, optimiser, stage)

@@ -13,13 +13,16 @@ from src_model.config import DomainInfo, Normalisation, TrainConfig
 from src_model.data.dataset import TrainingSet, ValidationSet
 from src_model.data.decathlon import DESCRIPTION
 from src_model.data.layouts import find_cases
+from src_model.data.leakage import Hashed, refuse_leaks
+from src_model.data.problems import summarise
 from src_model.data.sample import Sample
 from src_model.data.splits import split_cases
+from src_model.data.store import load_usable
 from src_model.errors import ConfigError
 from src_model.models.registry import list_models, models_with_domains
 from src_model.training.domains import known_domains, read_datasets
 from src_model.training.steps import spread
-from src_model.training.volume_sources import divide, load_volumes
+from src_model.training.volume_sources import load_divided, volume_sets
 
 
 class Learned(Protocol):
@@ -58,6 +61,8 @@ class Sources:
     warnings: tuple[str, ...] = ()
     domains: Mapping[str, DomainInfo] = field(default_factory=dict)
     """Of a network with domains: what its checkpoint should say of each, the older ones too."""
+    image_hashes: tuple[str, ...] = ()
+    """Digest of each image that is learned from, see :func:`src_model.data.leakage.image_digest`."""
 
     def batches(self, stage: str, epoch: int, size: int) -> list[Sequence[int]]:
         """Indices of each step of an epoch, ``size`` or fewer; the domains take turns."""
@@ -66,14 +71,15 @@ class Sources:
 
 
 def load_sources(config: TrainConfig) -> Sources:
-    """Find the cases of a configuration, divide and load them.
+    """Find the cases of a configuration, load those that can be used, and divide them.
 
     Raises
     ------
     ConfigError
         When the dataset is one of volumes and the network is not, or the reverse.
     DataError
-        When there are no cases, or an image or mask cannot be used; names the file.
+        When there are no cases, or too few can be used, or the same picture would be learned from
+        and scored on; names the file.
     """
     if config.model.name in models_with_domains():
         return _load_volumes(config)
@@ -84,24 +90,36 @@ def load_sources(config: TrainConfig) -> Sources:
             f"'{config.model.name}' takes flat images; choose one for volumes: "
             f"{', '.join(list_models(dims=3))}."
         )
-    listing = find_cases(data.root, data.layout)
-    training, validation = split_cases(listing.cases, data, config.seed)
+    listing = find_cases(data.root, data.layout, mask_endings=data.mask_endings)
+    pairs, unusable = load_usable(listing.cases, data, config.model)
+    training, validation = split_cases(pairs, data, config.seed)
+    refuse_leaks(training, validation)
     learned = TrainingSet(training, data, config.augment, config.model, config.seed)
     scored = ValidationSet(validation, data, config.model, normalisation=learned.normalisation)
-    return Sources(learned, scored, fingerprint(_ids(training), _ids(validation)), tuple(listing.problems))
+    return Sources(
+        learned,
+        scored,
+        fingerprint(_ids(training), _ids(validation)),
+        summarise((*listing.findings, *unusable)),
+        image_hashes=_digests(training),
+    )
 
 
 def _load_volumes(config: TrainConfig) -> Sources:
     datasets = read_datasets(config.data, config.model.name)
-    divided = {name: divide(dataset, config.data, config.seed) for name, dataset in datasets.items()}
-    learned, scored, infos = load_volumes(config, datasets, divided)
+    loaded = {name: load_divided(dataset, config, name) for name, dataset in datasets.items()}
+    divided = {name: parts for name, (parts, _) in loaded.items()}
+    learned, scored, infos = volume_sets(config, datasets, divided)
+    found = [problem for dataset in datasets.values() for problem in dataset.findings]
+    unusable = [problem for _, problems in loaded.values() for problem in problems]
     used = [(name, _ids(part)) for name, parts in divided.items() for part in parts]
     return Sources(
         learned,
         scored,
         fingerprint(*used),
-        tuple(problem for dataset in datasets.values() for problem in dataset.problems),
+        summarise((*found, *unusable)),
         {**known_domains(config.model), **infos},
+        tuple(digest for training, _ in divided.values() for digest in _digests(training)),
     )
 
 
@@ -112,6 +130,10 @@ class _Case(Protocol):
 
 def _ids(cases: Iterable[_Case]) -> list[str]:
     return [case.id for case in cases]
+
+
+def _digests(images: Iterable[Hashed]) -> tuple[str, ...]:
+    return tuple(image.digest for image in images if image.digest is not None)
 
 
 def fingerprint(*parts: object) -> str:

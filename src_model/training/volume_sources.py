@@ -8,17 +8,20 @@ from itertools import accumulate
 from src_model.config import (
     CLASS_COLORS,
     ClassInfo,
-    DataConfig,
     DomainInfo,
     Normalisation,
     TrainConfig,
     VolumeConfig,
 )
-from src_model.data.decathlon import Decathlon, VolumeCase
+from src_model.data.decathlon import Decathlon
+from src_model.data.leakage import refuse_leaks
+from src_model.data.problems import Problem
 from src_model.data.sample import Sample
 from src_model.data.splits import Split, split_cases
+from src_model.data.usable import load_usable
 from src_model.data.volume_augment import VolumeAugment
 from src_model.data.volume_set import VolumeSet
+from src_model.data.volume_store import StoredVolume, load_volume
 from src_model.errors import DataError
 
 
@@ -72,26 +75,43 @@ class WholeVolumes(_Domains):
         return (volumes.whole(place) for volumes in self.sets for place in range(len(volumes.cases)))
 
 
-def divide(dataset: Decathlon, data: DataConfig, seed: int) -> Split[VolumeCase]:
-    """Cases to learn from and cases to score on.
+def load_divided(
+    dataset: Decathlon, config: TrainConfig, domain: str
+) -> tuple[Split[StoredVolume], list[Problem]]:
+    """Volumes to learn from and volumes to score on, and what is wrong with those that are left out.
+
+    Parameters
+    ----------
+    dataset
+        Where the volumes are.
+    config
+        Of the run.
+    domain
+        Name of the dataset's domain.
 
     Raises
     ------
     DataError
-        When there are too few.
+        When too few can be used, or one volume stands on both sides.
     """
+    sizes = config.model.options["domains"][domain]
+    volumes, problems = load_usable(
+        dataset.cases, lambda case: load_volume(case, sizes["in_channels"], sizes["num_classes"])
+    )
     try:
-        return split_cases(dataset.cases, data, seed)
+        training, validation = split_cases(volumes, config.data, config.seed)
     except DataError as error:
         raise DataError(f"The dataset '{dataset.name}' cannot be divided: {error}") from error
+    refuse_leaks(training, validation)
+    return (training, validation), problems
 
 
-def load_volumes(
+def volume_sets(
     config: TrainConfig,
     datasets: Mapping[str, Decathlon],
-    divided: Mapping[str, Split[VolumeCase]],
+    divided: Mapping[str, Split[StoredVolume]],
 ) -> tuple[DomainPatches, WholeVolumes, dict[str, DomainInfo]]:
-    """Load the volumes of each domain.
+    """Make the sets of each domain.
 
     Parameters
     ----------
@@ -105,10 +125,6 @@ def load_volumes(
     tuple
         Patches to learn from, volumes to score on, and what a checkpoint should say of each domain.
 
-    Raises
-    ------
-    DataError
-        When a volume or mask cannot be used; names the file.
     """
     largest = max(len(training) for training, _ in divided.values())
     learned, scored, infos = [], [], {}

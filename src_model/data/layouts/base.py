@@ -40,6 +40,11 @@ class Case:
     facts: tuple[tuple[str, str], ...] = ()
     """What else the dataset tells of it, e.g. ``("grade", "benign")``."""
 
+    @property
+    def place(self) -> str:
+        """The image's file, and the plane where it is one of several."""
+        return str(self.image) if self.plane is None else f"{self.image} (plane {self.plane})"
+
 
 @dataclass(frozen=True)
 class Found:
@@ -111,13 +116,9 @@ class Layout(ABC):
         """Whether the folder is laid out so; looks at names only, so it is quick."""
 
     @abstractmethod
-    def parts(self, root: Path, endings: tuple[str, ...] = MASK_ENDINGS) -> Parts:
-        """The splits of the folder.
+    def parts(self, root: Path) -> Parts:
+        """The splits of the folder."""
 
-        Parameters
-        ----------
-        root
-            The folder of the dataset.
-        endings
-            What may follow the image's name in the mask's name.
-        """
+    def with_mask_endings(self, endings: tuple[str, ...]) -> Layout:  # noqa: ARG002 - for those that use it
+        """The same layout where a mask's name is the image's followed by one of ``endings``."""
+        return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from src_model.data.decathlon import DESCRIPTION, read_decathlon
-from src_model.data.layouts.base import MASK_ENDINGS, UNDIVIDED, Case, Found, Layout, Parts
+from src_model.data.layouts.base import UNDIVIDED, Case, Found, Layout, Parts
 
 
 class Decathlon(Layout):
@@ -20,7 +20,7 @@ class Decathlon(Layout):
     def recognises(self, root: Path) -> bool:
         return (root / DESCRIPTION).is_file()
 
-    def parts(self, root: Path, endings: tuple[str, ...] = MASK_ENDINGS) -> Parts:
+    def parts(self, root: Path) -> Parts:
         return {UNDIVIDED: lambda: _list(root)}
 
 

@@ -56,8 +56,14 @@ class Pairs(Layout):
     title = "folder of pairs"
     expects = "the folders 'images' and 'masks' with equal file names, or <name>.png beside <name>_mask.png"
 
-    def recognises(self, root: Path) -> bool:
-        return any(lister().cases for lister in pair_parts(root).values())
+    def __init__(self, endings: tuple[str, ...] = MASK_ENDINGS) -> None:
+        self.endings = tuple(ending.lower() for ending in endings)
 
-    def parts(self, root: Path, endings: tuple[str, ...] = MASK_ENDINGS) -> Parts:
-        return pair_parts(root, endings)
+    def recognises(self, root: Path) -> bool:
+        return any(lister().cases for lister in self.parts(root).values())
+
+    def parts(self, root: Path) -> Parts:
+        return pair_parts(root, self.endings)
+
+    def with_mask_endings(self, endings: tuple[str, ...]) -> Pairs:
+        return Pairs(endings)

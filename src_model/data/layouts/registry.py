@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from src_model.data.layouts.base import MASK_ENDINGS, UNDIVIDED, Found, Layout, Listing, Parts
+from src_model.data.layouts.base import UNDIVIDED, Found, Layout, Listing, Parts
 from src_model.data.layouts.decathlon import Decathlon
 from src_model.data.layouts.folders import split_name
+from src_model.data.layouts.glas import GlaS
+from src_model.data.layouts.isic import ISIC
+from src_model.data.layouts.kvasir import Kvasir
+from src_model.data.layouts.monuseg import MoNuSeg
 from src_model.data.layouts.pairs import Pairs
+from src_model.data.layouts.synapse import Synapse
 from src_model.errors import DataError
 
-_LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (Decathlon(), Pairs())}
+_LAYOUTS: dict[str, Layout] = {
+    "decathlon": Decathlon(),
+    "synapse": Synapse(),
+    "monuseg": MoNuSeg(),
+    "glas": GlaS(),
+    "isic": ISIC(),
+    "kvasir": Kvasir(),
+    "pairs": Pairs(),
+}
 """The most particular first, in the order in which a folder is compared with them."""
 
 AUTO = "auto"
+_ORDER = ("train", "validation", "test")
 
 
 def list_layouts() -> list[str]:
@@ -66,7 +80,7 @@ def find_cases(
         Which part, e.g. ``test``; in any case. ``None`` = the folder itself, or its ``train`` part
         where the folder itself holds no case.
     mask_endings
-        What may follow the image's name in the mask's name; empty = :data:`MASK_ENDINGS`. With
+        What may follow the image's name in the mask's name; empty = ``MASK_ENDINGS``. With
         ``auto`` they make the folder one of pairs.
 
     Raises
@@ -81,8 +95,9 @@ def find_cases(
     else:
         doubt = ""
     chosen = layout_named(layout)
-    endings = tuple(ending.lower() for ending in mask_endings) or MASK_ENDINGS
-    parts = chosen.parts(top, endings)
+    if mask_endings:
+        chosen = chosen.with_mask_endings(mask_endings)
+    parts = chosen.parts(top)
     name = _part(top, parts, split)
     found = parts[name]() if name in parts else Found()
     if not found.cases:
@@ -96,9 +111,13 @@ def find_cases(
         kind=found.kind or chosen.kind,
         classes=chosen.classes if found.classes is None else found.classes,
         dims=chosen.dims,
-        splits=tuple(part for part in parts if part != UNDIVIDED),
+        splits=tuple(sorted((part for part in parts if part != UNDIVIDED), key=_usual_order)),
         split=name or None,
     )
+
+
+def _usual_order(split: str) -> tuple[int, str]:
+    return (_ORDER.index(split) if split in _ORDER else len(_ORDER)), split
 
 
 def _folder(root: str | Path) -> Path:
