@@ -20,6 +20,8 @@ class EvaluationStarted(Event):
     data: Path
     layout: str
     """How the dataset is laid out."""
+    split: str | None
+    """Which part of the dataset; ``None`` = it is not divided."""
     cases: int
     """Images or volumes that will be scored."""
     model: str
@@ -52,6 +54,8 @@ class EvaluationFinished(Event):
     """Means and deviations of each metric, per class and over the classes."""
     left_out: tuple[str, ...]
     """Names of the cases that could not be used."""
+    trained_on: tuple[str, ...]
+    """Names of the cases that the network was trained on, as far as the checkpoint tells."""
     metrics: Path | None
     """``metrics.csv``, where a folder was given."""
     report: Path | None
