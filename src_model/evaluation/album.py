@@ -93,7 +93,8 @@ class Album:
 
 def _image(subject: Subject, plane: int, size: tuple[int, ...], side: int | None) -> NDArray[Any]:
     if subject.form == "volume":
-        return read_volume(subject.cases[0].image).values[0, plane]
+        shown: NDArray[Any] = read_volume(subject.cases[0].image).values[0, plane]
+        return shown
     case = subject.cases[plane]
     image = _windowed(read_case_image(case), case)
     if image.ndim == 3 and side is None and image.shape[:2] != size:

@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from src_model.errors import DataError
 from src_model.evaluation.table import ALL_CLASSES, FILE_NAME, METRICS, ScoreTable, concatenate
 from src_model.metrics.statistics import ALPHA, Comparison, compare, mean_and_deviation
 
 Over = Literal["cases", "folds"]
+Key = TypeVar("Key", str, int)
 
 _FOLD = re.compile(r"fold-(\d+)")
 _LEAST = 2
@@ -155,8 +156,8 @@ def _difference(
     metric: str,
     unit: str,
     over: Over,
-    a: Mapping[str, float] | Mapping[int, float],
-    b: Mapping[str, float] | Mapping[int, float],
+    a: Mapping[Key, float],
+    b: Mapping[Key, float],
     *,
     pairs: bool,
 ) -> Difference:
@@ -164,8 +165,7 @@ def _difference(
     enough = min(len(first), len(second)) >= _LEAST
     paired = None
     if pairs and enough:
-        own: dict[object, float] = dict(b)
-        paired = _test(compare(first, [own[key] for key in a], paired=True))
+        paired = _test(compare(first, [b[key] for key in a], paired=True))
     mean_a, deviation_a = mean_and_deviation(first)
     mean_b, deviation_b = mean_and_deviation(second)
     return Difference(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from src_model.data.problems import name_some
 from src_model.data.read_case import forget_volumes
-from src_model.errors import DataError, ImageError, Stopped
+from src_model.errors import CheckpointError, DataError, ImageError, Stopped
 from src_model.evaluation.album import Album
 from src_model.evaluation.events import CaseScored, EvaluationFinished, EvaluationStarted, EvaluationStopped
 from src_model.evaluation.judge import Judge, Judged
@@ -51,8 +51,8 @@ def evaluate(
 
     Planes of a volume (one file, many slices) are segmented one by one and scored together as one
     volume. HD95 is in millimetres for NIfTI volumes, in micrometres for images at native resolution
-    where the checkpoint knows the pixel size of its training images (these are taken to have the same), else in
-    pixels. Where the masks number objects and the network has one class, objects are counted too, as
+    where the checkpoint knows the pixel size of its training images, which these are taken to have too,
+    else in pixels. Where the masks number objects and the network has one class, objects are counted too, as
     ``segment(instances=True)`` separates them.
 
     Parameters
@@ -64,8 +64,8 @@ def evaluate(
     layout
         How the folder is laid out; ``auto`` recognises it.
     split
-        Which part of it, e.g. ``test``; ``None`` = the folder itself, or its ``test`` part where the folder is
-        divided.
+        Which part of it, e.g. ``test``; ``None`` = the folder itself, or its ``test`` part where the
+        folder is divided.
     out
         Folder for ``metrics.csv``; ``None`` = nothing is written.
     control
@@ -96,7 +96,7 @@ def evaluate(
         When the dataset cannot be used, or none of its cases.
     """
     request = Request(threshold=threshold, top_k=top_k, trained_size=resolution == "training")
-    info = checkpoint if isinstance(checkpoint, CheckpointInfo) else read_checkpoint_info(Path(checkpoint))
+    info = _describe(checkpoint)
     plan = make_plan(
         Path(data), info, layout=layout, split=split, ids=cases, resolution=resolution, domain=domain
     )
@@ -123,9 +123,19 @@ def evaluate(
         device=str(network.device),
     )
     yield from (Warned(message=note) for note in plan.notes)
-    yield from _Work(
-        plan, Judge(plan, network, request, control), info, None if out is None else Path(out)
-    ).events()
+    judge = Judge(plan, network, request, control)
+    yield from _Work(plan, judge, info, None if out is None else Path(out)).events()
+
+
+def _describe(checkpoint: Checkpoint | str | PathLike[str]) -> CheckpointInfo:
+    if isinstance(checkpoint, CheckpointInfo):
+        return checkpoint
+    if isinstance(checkpoint, (str, PathLike)):
+        return read_checkpoint_info(Path(checkpoint))
+    raise CheckpointError(
+        f"Expected a checkpoint or the path of one but got {type(checkpoint).__name__}; "
+        "open a file with load_checkpoint."
+    )
 
 
 class _Work:
@@ -167,7 +177,8 @@ class _Work:
             forget_volumes()
         if not self._rows:
             raise DataError(
-                f"None of the {total} cases of {self._plan.listing.root} could be scored; the first: {failures[0]}"
+                f"None of the {total} cases of {self._plan.listing.root} could be scored; the first one's "
+                f"reason: {failures[0]}"
             )
         yield from self._conclude()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -163,9 +163,7 @@ class Judge:
         return Judged(scores, shown, truth, tuple(digest for digest in digests if digest is not None))
 
 
-def _result(
-    events: Generator[Event, None, ImageSegmented], keep: Kept
-) -> Generator[Event, None, NDArray[Any]]:
+def _result(events: Iterable[Event], keep: Kept) -> Generator[Event, None, NDArray[Any]]:
     """The mask that a segmentation ends with; only some of its events are passed on."""
     mask: NDArray[Any] | None = None
     for event in events:

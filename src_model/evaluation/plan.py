@@ -22,6 +22,8 @@ from src_model.models.registry import list_models
 Resolution = Literal["native", "training"]
 
 _TEST = "test"
+_LOOKED_AT = 32
+"""So many masks show whether those of a dataset number objects."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def _check_dims(info: CheckpointInfo, listing: Listing) -> None:
 
 def _domain(info: CheckpointInfo, listing: Listing, domain: str | int | None) -> str | None:
     """The domain that was named, else that of the dataset's name, else the only one."""
-    names = list((info.config.get("options") or {}).get("domains") or {})
+    names: list[str] = list((info.config.get("options") or {}).get("domains") or {})
     if not names:
         return None if domain is None else str(domain)
     if domain is not None:
@@ -152,12 +154,12 @@ def _labels(
 
 
 def _tells_objects(listing: Listing, subjects: Sequence[Subject]) -> bool:
-    """Whether the dataset numbers objects: it says so, or the values of some mask do."""
+    """Whether the dataset numbers objects: it says so, or the values of one of its first masks do."""
     if listing.kind == "instances":
         return True
     if listing.kind == "classes" or listing.dims == 3 or listing.layout != "pairs":
         return False
-    return any(_is_numbered(subject) for subject in subjects)
+    return any(_is_numbered(subject) for subject in subjects[:_LOOKED_AT])
 
 
 def _is_numbered(subject: Subject) -> bool:
