@@ -10,11 +10,14 @@ import dataclasses
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from src_model.errors import Stopped
+
+if TYPE_CHECKING:
+    from src_model.data.integrity import Integrity
 
 ExpertUsage = tuple[tuple[float, ...], ...]
 """Mean router probability, one row per router, one column per expert."""
@@ -167,6 +170,24 @@ class RunStopped(Event):
     run: Path
     checkpoint: Path | None
     message: str
+
+
+# --- datasets -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseChecked(Event):
+    """One more case of a dataset was read and checked."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetChecked(Event):
+    """The whole dataset was checked; last event."""
+
+    report: Integrity
 
 
 # --- segmentation ---------------------------------------------------------------------------

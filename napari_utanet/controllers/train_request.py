@@ -110,15 +110,17 @@ def make_preview(request: PreviewRequest) -> Preview:
         shown = int(planes.any(axis=(1, 2)).argmax())
         pixels = pixels.reshape(len(planes), *planes.shape[1:], -1)
         return draw_preview(pixels[shown], planes[shown], image.name)
-    from src_model.data.image_io import read_image, read_mask
     from src_model.data.layouts import find_cases
+    from src_model.data.read_case import forget_volumes, middle_plane, read_case_image, read_case_mask
 
     if request.folder is None:
         raise DataError("Choose a folder of pairs: images in one subfolder, masks in another.")
-    cases = find_cases(request.folder).cases
-    case = cases[0]
-    caption = f"{len(cases)} pairs; this is {case.id}"
-    return draw_preview(read_image(case.image), read_mask(case.mask), caption)
+    listing = find_cases(request.folder)
+    case = listing.cases[0] if listing.dims == 2 else middle_plane(listing.cases[0])
+    shown_image = read_case_image(case)
+    mask = read_case_mask(case, (shown_image.shape[0], shown_image.shape[1]))
+    forget_volumes()
+    return draw_preview(shown_image, mask, f"{len(listing.cases)} pairs; this is {case.id}")
 
 
 def drawn_pair(image: Any | None, labels: Any | None) -> DrawnPair:

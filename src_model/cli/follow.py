@@ -57,6 +57,8 @@ class Bars:
                 )
             case ev.TileFinished():
                 self._bar(f"{event.source}{_left(event.seconds_left)}", event.done, event.total)
+            case ev.CaseChecked():
+                self._bar("checking", event.done, event.total)
             case ev.Downloading():
                 self._bar(f"fetching {event.name} (MB)", event.done // _MB, event.total // _MB or None)
         line = describe(event)

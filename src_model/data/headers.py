@@ -33,6 +33,18 @@ def read_header(path: Path) -> Header | None:
         return None
 
 
+def states_voxel_size(path: Path) -> bool:
+    """Whether a NIfTI header gives the size of a voxel, or a reader must assume 1."""
+    import nibabel as nib
+    from nibabel.openers import ImageOpener
+
+    kind = nib.Nifti2Header if nib.load(path).header["sizeof_hdr"] == nib.Nifti2Header.sizeof_hdr else None
+    with ImageOpener(path) as file:
+        header = (kind or nib.Nifti1Header).from_fileobj(file, check=False)
+    oriented = int(header["qform_code"]) > 0 or int(header["sform_code"]) > 0
+    return oriented or bool((header["pixdim"][1:4] > 0).all())
+
+
 def _of_tiff(path: Path) -> Header:
     import tifffile
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from src_model.data.headers import read_header
 from src_model.data.image_io import read_image, read_mask, whole_numbers
 from src_model.data.layouts.base import Case
 from src_model.data.outlines import fill_outlines, read_outlines
-from src_model.data.volumes import is_volume_path, read_mask_volume, read_volume
+from src_model.data.volumes import is_volume_path, read_depth, read_mask_volume, read_volume
 from src_model.errors import DataError
 
 _OUTLINES, _SLICE, _VOLUME = ".xml", ".npz", ".h5"
@@ -46,7 +47,7 @@ def read_case_mask(case: Case, shape: tuple[int, int] | None = None) -> NDArray[
     Parameters
     ----------
     case
-        Its ``lookup`` is applied; a number beyond it becomes 0.
+        Its ``lookup`` is applied.
     shape
         Height and width of the image, for outlines; ``None`` = as the image's header says.
 
@@ -58,14 +59,14 @@ def read_case_mask(case: Case, shape: tuple[int, int] | None = None) -> NDArray[
     Raises
     ------
     DataError
-        When the file cannot be read or is no mask; names the file.
+        When the file cannot be read, is no mask, or holds a number beyond ``lookup``; names the file.
     """
     if is_volume_path(case.mask):
-        mask = _mask_volume(*_version(case.mask))[_plane(case)]
+        mask: NDArray[Any] = _mask_volume(*_version(case.mask))[_plane(case)]
         if int(mask.min(initial=0)) < 0:
             raise DataError(f"The mask {case.mask} holds {int(mask.min())}; expected whole numbers from 0.")
         mask = mask.astype(np.uint32)
-    elif case.mask.suffix.lower() == _OUTLINES:
+    elif is_outlined(case):
         mask = fill_outlines(read_outlines(case.mask), shape or _size_of(case)).mask
     elif case.mask.suffix.lower() in (_SLICE, _VOLUME):
         mask = whole_numbers(_array(case.mask, MASK, case), case.mask)
@@ -73,8 +74,27 @@ def read_case_mask(case: Case, shape: tuple[int, int] | None = None) -> NDArray[
         mask = read_mask(case.mask)
     if case.lookup is None:
         return mask
-    table = np.array([*case.lookup, 0], np.uint8)
-    return np.take(table, np.minimum(mask, len(case.lookup)))
+    highest = int(mask.max(initial=0))
+    if highest >= len(case.lookup):
+        raise DataError(f"The mask {case.mask} holds {highest}; expected 0 to {len(case.lookup) - 1}.")
+    table = np.array(case.lookup, np.uint8)
+    return np.asarray(table[mask])
+
+
+def is_outlined(case: Case) -> bool:
+    """Whether the mask is a file of outlines, one around each object."""
+    return case.mask.suffix.lower() == _OUTLINES
+
+
+def middle_plane(case: Case) -> Case:
+    """The middle plane of a case that is a whole NIfTI volume.
+
+    Raises
+    ------
+    DataError
+        When its header cannot be read.
+    """
+    return replace(case, plane=read_depth(case.image) // 2)
 
 
 def forget_volumes() -> None:
