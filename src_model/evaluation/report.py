@@ -23,6 +23,7 @@ from src_model.evaluation.report_examples import (
 from src_model.evaluation.report_figures import (
     DOTS,
     MANY,
+    best_epochs,
     dice_chart,
     expert_look,
     loss_chart,
@@ -30,6 +31,7 @@ from src_model.evaluation.report_figures import (
     usage_charts,
 )
 from src_model.evaluation.report_history import Timeline
+from src_model.evaluation.report_svg import page_colours
 from src_model.files import atomic_write_text
 
 if TYPE_CHECKING:
@@ -42,13 +44,20 @@ _WORDS = {
     "iou": "The pixels that truth and prediction share, divided by the pixels in either; 0 to 1.",
     "precision": "Which part of the predicted pixels is true.",
     "recall": "Which part of the true pixels is predicted.",
-    "hd95": (
-        "95 % of the distances between the two outlines are shorter; where only one of the two "
-        "masks is empty, the diagonal of the image."
-    ),
+    "hd95": "95 % of the distances between the outlines of truth and prediction are shorter.",
     "object_f1": "Objects found, against those missed and invented; an object is found at an IoU above 0.5.",
     "object_dice": "Dice of each object with its best counterpart, weighted by area, in both directions.",
 }
+_MORE_WORDS = (
+    (
+        "Empty masks",
+        "A class that neither mask holds was rightly not found: 1, at a distance of 0. A class that only one "
+        "of them holds scores 0, at the largest distance, the diagonal of the image.",
+    ),
+    ("±", "The sample standard deviation (n - 1), over images or over folds, as the table says."),
+)
+_SPREAD_FROM = 3
+"""Fewer images have no distribution."""
 
 
 @dataclass(frozen=True)
@@ -98,36 +107,34 @@ def render_report(report: Report) -> str:
 
 
 def _scores(report: Report) -> dict[str, Any]:
-    rows = report.table.rows
-    labels = tables.labels_of(rows)
-    colours = _class_colours(report) if len(labels) > 1 else {}
-    dice = {label: tables.values([row for row in rows if row.label == label], "dice") for label in labels}
-    many = any(len(values) > MANY for values in dice.values())
-    words = [(tables.METRICS[metric], _WORDS[metric]) for metric in tables.used_metrics(rows)]
-    deviation = "The sample standard deviation (n - 1), over images or over folds, as the table says."
+    table = report.table
+    several = len(table.labels) > 1
+    dice = {label: list(table.of(label).per_case("dice").values()) for label in table.labels}
+    most = max(map(len, dice.values()), default=0)
     return {
-        "verdict": tables.verdict(rows),
-        "summary": tables.summary_table(rows, colours) if rows else None,
-        "folds": tables.fold_table(rows),
-        "spread": spread_chart(dice),
-        "dots": DOTS[many],
-        "images": tables.image_table(rows) if rows else None,
-        "words": [*words, ("±", deviation)] if words else [],
+        "verdict": tables.verdict(table),
+        "summary": tables.summary_table(table, _class_colours(report) if several else {}) if most else None,
+        "folds": tables.fold_table(table),
+        "spread": spread_chart(dice) if most >= _SPREAD_FROM else None,
+        "dots": DOTS[most > MANY],
+        "images": tables.image_table(table) if most else None,
+        "words": [(tables.NAMES[name], _WORDS[name]) for name in table.metrics] + list(_MORE_WORDS),
     }
 
 
 def _training(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     timeline = Timeline.of(history)
     routers = usage_charts(timeline)
-    experts = timeline.usage()[1].shape[2]
+    looks = [expert_look(number) for number in range(timeline.usage()[1].shape[2])]
     several = len(timeline.folds) > 1
-    hint = "Thin lines are the folds, thick ones their mean." if several else ""
     return {
         "curves": [chart for chart in (loss_chart(timeline), dice_chart(timeline)) if chart],
-        "curves_hint": hint,
+        "curves_hint": "Thin lines are the folds, thick ones their mean."
+        if several
+        else best_epochs(timeline),
         "routers": routers,
         "routers_of": " and over the folds" if several else "",
-        "experts": [(f"expert {number + 1}", *expert_look(number)) for number in range(experts)],
+        "experts": [(f"expert {n}", page_colours(colour), dash) for n, (colour, dash) in enumerate(looks, 1)],
     }
 
 

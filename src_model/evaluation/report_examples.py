@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,10 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from src_model.evaluation.report_tables import Place, image_dice
+from src_model.evaluation.table import ScoreTable
+
 Rank = Literal["best", "median", "worst", "only"]
 
-TRUTH_COLOUR, PREDICTION_COLOUR = "#56b4e9", "#f0a000"
-"""Outlines of a single class: sky blue and orange, which everybody can tell apart."""
+TRUTH_COLOUR, PREDICTION_COLOUR = "#00e5ff", "#ffb000"
+"""Outlines of a single class: cyan and amber, which everybody can tell apart and no stain has."""
 
 _SIDE = 512
 """Longest side of a picture in pixels; larger images are made smaller, small ones larger."""
@@ -52,35 +54,38 @@ class Example:
     """Which slice of a volume, counted from 0."""
 
 
-def choose_examples(scores: Mapping[tuple[str, int | None], float], each: int = 2) -> tuple[Choice, ...]:
-    """The images with the best, the middle and the worst Dice.
+def choose_examples(table: ScoreTable, each: int = 2) -> tuple[Choice, ...]:
+    """The images with the best, the middle and the worst Dice, mean over the classes of each.
 
     Parameters
     ----------
-    scores
-        Case and fold -> Dice; what is not finite is left out.
+    table
+        Scores; an image that was scored in several folds counts once in each.
     each
         So many of each kind, fewer where there are not enough images; none is chosen twice.
 
     Returns
     -------
     tuple of Choice
-        Best first within each kind; the best, then the median, then the worst ones. Of equal scores
-        the first by name is the better one.
+        The best, then the median, then the worst ones; the higher Dice first. Of equal scores the
+        first by name comes first.
     """
-    ranked = sorted(
-        ((key, value) for key, value in scores.items() if math.isfinite(value)),
-        key=lambda item: (-item[1], item[0][0], -1 if item[0][1] is None else item[0][1]),
-    )
-    if len(ranked) == 1:
-        return (_choice("only", *ranked[0]),)
+    dice = image_dice(table)
+    ranked = sorted(dice, key=lambda place: (-dice[place], place[0], place[1] or 0))
     count = min(each, max(1, len(ranked) // 3))
     middle = (len(ranked) - count) // 2
-    parts: list[tuple[Rank, Sequence[Any]]] = [("best", ranked[:count])]
-    if len(ranked) > 2:
-        parts.append(("median", ranked[middle : middle + count]))
-    parts.append(("worst", ranked[len(ranked) - count :] if len(ranked) > 1 else []))
-    return tuple(_choice(rank, *item) for rank, items in parts for item in items)
+    parts: list[tuple[Rank, list[Place]]]
+    if len(ranked) < 2:
+        parts = [("only", ranked)]
+    elif len(ranked) == 2:
+        parts = [("best", ranked[:1]), ("worst", ranked[1:])]
+    else:
+        parts = [
+            ("best", ranked[:count]),
+            ("median", ranked[middle : middle + count]),
+            ("worst", ranked[-count:]),
+        ]
+    return tuple(Choice(rank, *place, dice[place]) for rank, places in parts for place in places)
 
 
 def to_example(choice: Choice, image: NDArray[Any], truth: NDArray[Any], prediction: NDArray[Any]) -> Example:
@@ -157,13 +162,10 @@ def draw_outlines(
     columns = (np.arange(width) + 0.5) * labels.shape[1] // width
     regions = labels[np.ix_(rows.astype(np.intp), columns.astype(np.intp))]
     drawn = np.array(picture)
-    # a pixel is at the edge where its neighbourhood holds another number
-    lowest, highest = (
-        filter_(regions, size=3) for filter_ in (ndimage.minimum_filter, ndimage.maximum_filter)
-    )
-    thin = (regions > 0) & (lowest != highest)
-    line = (regions > 0) & ndimage.binary_dilation(thin, np.ones((3, 3), bool))
-    seam = (regions == 0) & ndimage.binary_dilation(thin, np.ones((3, 3), bool))
+    inside = regions > 0
+    differs = ndimage.minimum_filter(regions, size=3) != ndimage.maximum_filter(regions, size=3)
+    edge = ndimage.binary_dilation(inside & differs, np.ones((3, 3), bool))
+    line, seam = edge & inside, edge & ~inside
     drawn[seam] = drawn[seam] // 4
     for number in np.unique(regions[line]):
         drawn[line & (regions == number)] = _rgb(colours.get(int(number), other))
@@ -190,13 +192,9 @@ def distinct(colours: Iterable[str]) -> tuple[str, ...]:
 
 
 _MORE = (
-    "#00bbf9", "#fee440", "#9b5de5", "#00f5d4", "#f94144", "#90be6d", "#f3722c",
-    "#577590", "#ff99c8", "#b08968", "#d0d0d0", "#3a86ff", "#fb5607", "#80ed99",
+    "#ffffff", "#8c564b", "#7df9ff", "#1b7837", "#ffc2d9", "#0b3c8c", "#c8b6ff",
+    "#808000", "#9e9e9e", "#7f0000", "#00ff7f", "#ff00ff",
 )  # fmt: skip
-
-
-def _choice(rank: Rank, key: tuple[str, int | None], dice: float) -> Choice:
-    return Choice(rank, key[0], key[1], dice)
 
 
 def _to_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:

@@ -64,7 +64,7 @@ def loss_chart(timeline: Timeline) -> Chart | None:
 def dice_chart(timeline: Timeline) -> Chart | None:
     """Dice and IoU on the validation images per epoch, 0 to 1; ``None`` where there are none.
 
-    Of a single run the best Dice of each stage carries its value.
+    Of a single run the best Dice of each stage is a large dot, see :func:`best_epochs`.
     """
     lines = {"Dice": timeline.lines("dice"), "IoU": timeline.lines("iou")}
     lines = {name: line for name, line in lines.items() if np.isfinite(line).any()}
@@ -76,11 +76,22 @@ def dice_chart(timeline: Timeline) -> Chart | None:
         axes.set_ylim(0, 1.04)
         _epoch_axis(axes, timeline.spans, 1, timeline.length)
         if len(timeline.folds) == 1 and "Dice" in lines:
-            _mark_best(axes, lines["Dice"][0], timeline.spans)
+            places = [place for _, place in _best_places(lines["Dice"][0], timeline.spans)]
+            axes.plot(places, [lines["Dice"][0][place - 1] for place in places], "o", color=SERIES[0], ms=7)
         figure.legend(handles=_handles(lines), loc="outside upper left", ncols=2)
         ends = "; ".join(f"{name} {_ends(mean_line(line))}" for name, line in lines.items())
         title = "Validation scores"
         return to_chart(figure, "dice", title, f"{title} over {_epochs(timeline)}: {ends}.")
+
+
+def best_epochs(timeline: Timeline) -> str:
+    """A sentence on the best Dice of each stage of a single run; empty where there is none."""
+    values = timeline.line("dice", timeline.folds[0])
+    found = [
+        f"{values[place - 1]:.3f} in epoch {place} (stage {span.stage})"
+        for span, place in _best_places(values, timeline.spans)
+    ]
+    return f"Large dots are the best Dice of each stage: {', '.join(found)}." if found else ""
 
 
 def usage_charts(timeline: Timeline) -> tuple[Chart, ...]:
@@ -104,7 +115,7 @@ def usage_charts(timeline: Timeline) -> tuple[Chart, ...]:
             axes.axhline(1 / experts, color=MUTED, lw=1, ls=(0, (1, 2)))
             axes.set_ylim(0, min(1.0, float(usage.max()) * 1.15))
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-            axes.yaxis.set_major_locator(MaxNLocator(5))
+            axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
             _epoch_axis(axes, timeline.spans, first, last, named=False)
             shares = ", ".join(f"expert {e + 1} {s:.0%}" for e, s in enumerate(usage[-1, router]))
             title = f"Router {router + 1}"
@@ -142,7 +153,7 @@ def spread_chart(scores: Mapping[str, Sequence[float]], *, title: str = "Dice") 
             _box(axes, values, place)
         floor = min(math.floor(low * 10) / 10, 0.8)
         axes.set_xlim(floor - 0.01 * (1 - floor), 1 + 0.01 * (1 - floor))
-        axes.set_ylim(max(len(kept), 2) - 0.5 if len(kept) > 1 else 0.7, -0.5 if len(kept) > 1 else -0.7)
+        axes.set_ylim(*((len(kept) - 0.5, -0.5) if len(kept) > 1 else (0.7, -0.7)))
         axes.set_yticks(range(len(kept)), [_short(name) for name in kept])
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.spines["left"].set_visible(False)
@@ -209,26 +220,10 @@ def _epoch_axis(axes: Axes, spans: Sequence[Span], first: int, last: int, *, nam
             axes.text((begin + end) / 2, 1.0, name, transform=where, ha="center", va="bottom", color=MUTED)
 
 
-def _mark_best(axes: Axes, values: NDArray[np.float64], spans: Sequence[Span]) -> None:
-    for span in spans:
-        part = values[span.first - 1 : span.last]
-        if np.isfinite(part).any():
-            best = int(np.nanargmax(part))
-            place, value = span.first + best, float(part[best])
-            axes.plot([place], [value], "o", color=SERIES[0], ms=7)
-            right = place > (spans[-1].last + 1) / 2
-            offset, side = ((-4, 7), "right") if right else ((4, 7), "left")
-            above = value < 0.9
-            axes.annotate(
-                f"{value:.3f}",
-                (place, value),
-                (offset[0], offset[1] if above else -offset[1]),
-                textcoords="offset points",
-                ha=side,
-                va="bottom" if above else "top",
-                color=INK,
-                weight="bold",
-            )
+def _best_places(values: NDArray[np.float64], spans: Sequence[Span]) -> list[tuple[Span, int]]:
+    """The first epoch with the highest value of each stage that has one, on the common axis."""
+    parts = [(span, values[span.first - 1 : span.last]) for span in spans]
+    return [(span, span.first + int(np.nanargmax(part))) for span, part in parts if np.isfinite(part).any()]
 
 
 def _ends(values: NDArray[np.float64]) -> str:

@@ -41,7 +41,8 @@ class Timeline:
             length = max(int(record["epoch"]) for record in records if str(record["stage"]) == stage)
             begin = spans[-1].last if spans else 0
             spans.append(Span(stage, begin + 1, begin + length))
-        return cls(tuple(records), tuple(spans), tuple(dict.fromkeys(r.get("fold") for r in records)))
+        folds = tuple(dict.fromkeys(record.get("fold") for record in records)) or (None,)
+        return cls(tuple(records), tuple(spans), folds)
 
     @property
     def length(self) -> int:

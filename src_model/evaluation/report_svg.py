@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -18,10 +19,12 @@ INK, MUTED, GRID, SHADE = "#010101", "#020202", "#030303", "#040404"
 """Stand for the page's own colours, which differ by day and by night."""
 
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Colours that everybody can tell apart, on white and on black (after Okabe and Ito, 2008)."""
+"""Colours that everybody can tell apart (after Okabe and Ito, 2008); the page has lighter ones at night."""
 
-_ROLES = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)", SHADE: "var(--shade)"}
-_STYLE = {
+_ROLES = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)", SHADE: "var(--shade)"} | {
+    colour: f"var(--series{number})" for number, colour in enumerate(SERIES, start=1)
+}
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "utanet",  # names inside the file depend on its content alone
     "text.parse_math": False,  # a dollar in a name is a dollar
@@ -96,18 +99,21 @@ def to_chart(figure: Figure, name: str, title: str, alternative: str) -> Chart:
         As in :class:`Chart`.
     """
     stream = io.BytesIO()
-    figure.savefig(
-        stream, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    )
+    figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     svg = stream.getvalue().decode("utf-8")
     svg = svg[svg.index("<svg") :].rstrip()
     svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"font: [^;]*?([\d.]+)px[^;\"]*", r"font-size: \1px", svg)
     svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
-    svg = re.sub("|".join(_ROLES), lambda match: _ROLES[match.group()], svg)
+    svg = page_colours(svg)
     width, height = (round(side * 72) for side in figure.get_size_inches())
     head = (
         f'<svg viewBox="0 0 {width} {height}" xmlns:xlink="http://www.w3.org/1999/xlink" aria-hidden="true">'
     )
     svg = re.sub(r"<svg[^>]*>", head, svg, count=1)
     return Chart(title, svg, width, alternative)
+
+
+def page_colours(text: str) -> str:
+    """Replace the colours that stand for those of the page by the page's variables."""
+    return re.sub("|".join(_ROLES), lambda match: _ROLES[match.group()], text)
