@@ -118,7 +118,7 @@ def _scores(report: Report) -> dict[str, Any]:
         "spread": spread_chart(dice) if most >= _SPREAD_FROM else None,
         "dots": DOTS[most > MANY],
         "images": tables.image_table(table) if most else None,
-        "words": [(tables.NAMES[name], _WORDS[name]) for name in table.metrics] + list(_MORE_WORDS),
+        "words": [(tables.NAMES[name], _WORDS[name]) for name in table.metrics] + [*_MORE_WORDS] if most else [],
     }
 
 
