@@ -1,1 +1,1 @@
-"""Judging a model: scores of its masks, tables of them, their comparison, and the report."""
+"""How good a segmentation is, in numbers that a reader can check: scores, their table, comparisons."""
