@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, StrictUndefined
 
-from src_model.config import ClassInfo
+from src_model.config import CLASS_COLORS, ClassInfo
 from src_model.evaluation import report_tables as tables
 from src_model.evaluation.report_examples import (
     PREDICTION_COLOUR,
@@ -89,7 +89,8 @@ def write_report(path: str | Path, report: Report) -> Path:
     OutputError
         When the file cannot be written; one that was there stays as it was.
     """
-    return atomic_write_text(path, render_report(report))
+    page = render_report(report).encode("utf-8", "replace")  # file names may hold what is no letter
+    return atomic_write_text(path, page.decode("utf-8"))
 
 
 def render_report(report: Report) -> str:
@@ -108,17 +109,19 @@ def render_report(report: Report) -> str:
 
 def _scores(report: Report) -> dict[str, Any]:
     table = report.table
-    several = len(table.labels) > 1
+    colours = dict(_classes(report)) if len(table.labels) > 1 else {}
     dice = {label: list(table.of(label).per_case("dice").values()) for label in table.labels}
     most = max(map(len, dice.values()), default=0)
     return {
         "verdict": tables.verdict(table),
-        "summary": tables.summary_table(table, _class_colours(report) if several else {}) if most else None,
+        "summary": tables.summary_table(table, colours) if most else None,
         "folds": tables.fold_table(table),
         "spread": spread_chart(dice) if most >= _SPREAD_FROM else None,
         "dots": DOTS[most > MANY],
         "images": tables.image_table(table) if most else None,
-        "words": [(tables.NAMES[name], _WORDS[name]) for name in table.metrics] + [*_MORE_WORDS] if most else [],
+        "words": [(tables.NAMES[name], _WORDS[name]) for name in table.metrics] + [*_MORE_WORDS]
+        if most
+        else [],
     }
 
 
@@ -127,11 +130,10 @@ def _training(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     routers = usage_charts(timeline)
     looks = [expert_look(number) for number in range(timeline.usage()[1].shape[2])]
     several = len(timeline.folds) > 1
+    folds = "Thin lines are the folds, thick ones their mean."
     return {
         "curves": [chart for chart in (loss_chart(timeline), dice_chart(timeline)) if chart],
-        "curves_hint": "Thin lines are the folds, thick ones their mean."
-        if several
-        else best_epochs(timeline),
+        "curves_hint": folds if several else best_epochs(timeline),
         "routers": routers,
         "routers_of": " and over the folds" if several else "",
         "experts": [(f"expert {n}", page_colours(colour), dash) for n, (colour, dash) in enumerate(looks, 1)],
@@ -139,9 +141,9 @@ def _training(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _pictures(report: Report) -> dict[str, Any]:
-    colours = _class_colours(report)
-    several = len(colours) > 1
-    by_number = dict(enumerate(colours.values(), start=1)) if several else {}
+    classes = _classes(report)
+    several = len(classes) > 1
+    by_number = {number: colour for number, (_, colour) in enumerate(classes, start=1) if several}
     groups: dict[str, list[dict[str, Any]]] = {}
     for example in report.examples:
         words = [f"slice {example.plane + 1}"] if example.plane is not None else []
@@ -155,12 +157,10 @@ def _pictures(report: Report) -> dict[str, Any]:
                 "prediction": _outlined(example, example.prediction, by_number, PREDICTION_COLOUR),
             }
         )
-    legend = (
-        list(colours.items()) if several else [("truth", TRUTH_COLOUR), ("prediction", PREDICTION_COLOUR)]
-    )
+    single = (("truth", TRUTH_COLOUR), ("prediction", PREDICTION_COLOUR))
     return {
         "examples": [{"title": title, "pictures": pictures} for title, pictures in groups.items()],
-        "legend": legend,
+        "legend": classes if several else single,
     }
 
 
@@ -168,7 +168,10 @@ def _outlined(example: Example, labels: Any, colours: Mapping[int, str], other: 
     return data_uri(draw_outlines(example.image, labels, colours, other))
 
 
-def _class_colours(report: Report) -> dict[str, str]:
-    """Colour of each class by its name, in the order of their numbers."""
-    colours = distinct(info.color for info in report.classes)
-    return {info.name: colour for info, colour in zip(report.classes, colours, strict=True)}
+def _classes(report: Report) -> tuple[tuple[str, str], ...]:
+    """Name and colour of each class, in the order of their numbers; no colour twice."""
+    known = [(info.name, info.color) for info in report.classes]
+    labels = [(name, CLASS_COLORS[n % len(CLASS_COLORS)]) for n, name in enumerate(report.table.labels)]
+    classes = known or labels
+    colours = distinct(colour for _, colour in classes)
+    return tuple((name, colour) for (name, _), colour in zip(classes, colours, strict=True))
