@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import sys
 
-from src_model.cli import check
+from src_model.cli import check, judge
 from src_model.cli.commands import app
 from src_model.errors import UTANetError
 
-__all__ = ["app", "check", "main"]
+__all__ = ["app", "check", "judge", "main"]
 
 
 def main() -> None:

@@ -31,6 +31,9 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Flips = Annotated[
+    bool, typer.Option("--flips", help="Mean over four mirrorings of each image; four times slower.")
+]
 TopK = Annotated[int | None, typer.Option("--top-k", min=1, help="Experts mixed; default: as trained.")]
 CheckpointFile = Annotated[
     Path, typer.Option("--checkpoint", help="A model made by `utanet train` or `convert`.")
@@ -164,6 +167,7 @@ def segment(
     domain: Annotated[
         str | None, typer.Option(help="Which organ, for a network that serves several (u2net3d).")
     ] = None,
+    flips: Flips = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -184,6 +188,7 @@ def segment(
         roi=region,
         instances=instances,
         domain=domain,
+        flips=flips,
     )
     last = follow(stream, control, as_json=as_json)
     if not isinstance(last, ev.SegmentationFinished):

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from src_model import events as ev
+from src_model.evaluation.events import CaseScored, EvaluationStarted, EvaluationStopped
 
 console = Console(stderr=True, highlight=False)
 """Progress and notes go to standard error."""
@@ -57,6 +58,8 @@ class Bars:
                 )
             case ev.TileFinished():
                 self._bar(f"{event.source}{_left(event.seconds_left)}", event.done, event.total)
+            case CaseScored():
+                self._bar(f"scored {event.case}{_left(event.seconds_left)}", event.done, event.total)
             case ev.CaseChecked():
                 self._bar("checking", event.done, event.total)
             case ev.Downloading():
@@ -98,7 +101,16 @@ def describe(event: ev.Event) -> str | None:
         case ev.ImageSegmented():
             objects = "" if event.objects is None else f", {event.objects} objects"
             return f"{event.path or event.source}: {event.foreground:.1%} foreground{objects}"
-        case ev.RunStopped() | ev.SegmentationStopped():
+        case EvaluationStarted():
+            split = f", split '{event.split}'" if event.split else ""
+            return (
+                f"Scoring {event.model} on {event.device}: {event.cases} cases of {event.data} "
+                f"({event.layout}{split}), {event.resolution} resolution"
+            )
+        case CaseScored():
+            dice = sum(score.dice for score in event.scores) / len(event.scores)
+            return f"{event.case}: Dice {dice:.4f}"
+        case EvaluationStopped() | ev.RunStopped() | ev.SegmentationStopped():
             return event.message
         case _:
             return None

@@ -50,6 +50,8 @@ class Picture:
     """``(H, W)``, classes or objects."""
     prediction: NDArray[Any]
     """As ``truth``."""
+    plane: int | None
+    """Which plane of a volume, counted from 0."""
 
 
 @dataclass(eq=False)
@@ -88,7 +90,8 @@ class Album:
         page = self._pages[name]
         truth = page.truth.open()
         image = _image(page.subject, page.plane, truth.shape, self.side)
-        return Picture(image, truth, page.prediction.open())
+        plane = None if page.subject.form == "image" else page.plane
+        return Picture(image, truth, page.prediction.open(), plane)
 
 
 def _image(subject: Subject, plane: int, size: tuple[int, ...], side: int | None) -> NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from src_model.errors import CheckpointError, DataError, ImageError, Stopped
 from src_model.evaluation.album import Album
 from src_model.evaluation.events import CaseScored, EvaluationFinished, EvaluationStarted, EvaluationStopped
 from src_model.evaluation.judge import Judge, Judged
-from src_model.evaluation.plan import Plan, make_plan
+from src_model.evaluation.outputs import About, write_outputs
+from src_model.evaluation.plan import make_plan
 from src_model.evaluation.scores import Score
 from src_model.evaluation.subjects import Subject
-from src_model.evaluation.table import FILE_NAME, ScoreTable
+from src_model.evaluation.table import ScoreTable
 from src_model.events import Control, Event, Warned
 from src_model.inference.network import Network
 from src_model.inference.request import Request
@@ -67,7 +69,7 @@ def evaluate(
         Which part of it, e.g. ``test``; ``None`` = the folder itself, or its ``test`` part where the
         folder is divided.
     out
-        Folder for ``metrics.csv``; ``None`` = nothing is written.
+        Folder for ``metrics.csv`` and ``report.html``; ``None`` = nothing is written.
     control
         Token to pause and stop, checked between the layers of the network.
     device, precision, top_k, threshold, flips
@@ -122,9 +124,23 @@ def evaluate(
         resolution=resolution,
         device=str(network.device),
     )
-    yield from (Warned(message=note) for note in plan.notes)
+    about = About(
+        plan=plan,
+        info=info,
+        checkpoint="in memory" if isinstance(checkpoint, CheckpointInfo) else Path(checkpoint).name,
+        settings=_settings(network, threshold, flips),
+        notes=plan.notes,
+    )
     judge = Judge(plan, network, request, control)
-    yield from _Work(plan, judge, info, None if out is None else Path(out)).events()
+    yield from _Work(about, judge, None if out is None else Path(out)).events()
+
+
+def _settings(network: Network, threshold: float, flips: bool) -> tuple[tuple[str, str], ...]:
+    settings = [] if network.top_k is None else [("Experts", f"top-{network.top_k}")]
+    if network.foreground_classes == 1:
+        settings.append(("Threshold", f"{threshold:g}"))
+    settings.append(("Flips", "mean of four mirrorings" if flips else "off"))
+    return tuple(settings)
 
 
 def _describe(checkpoint: Checkpoint | str | PathLike[str]) -> CheckpointInfo:
@@ -141,16 +157,18 @@ def _describe(checkpoint: Checkpoint | str | PathLike[str]) -> CheckpointInfo:
 class _Work:
     """One evaluation under way."""
 
-    def __init__(self, plan: Plan, judge: Judge, info: CheckpointInfo, out: Path | None) -> None:
-        self._plan, self._judge, self._out = plan, judge, out
-        self._learned = frozenset(info.training.get("image_hashes") or ())
+    def __init__(self, about: About, judge: Judge, out: Path | None) -> None:
+        self._about, self._plan, self._judge, self._out = about, about.plan, judge, out
+        self._learned = frozenset(about.info.training.get("image_hashes") or ())
+        self._notes = list(about.notes)
         self._begun = time.perf_counter()
         self._rows: list[Score] = []
         self._left_out: list[str] = []
         self._trained_on: list[str] = []
-        self._album = Album(plan.side)
+        self._album = Album(about.plan.side)
 
     def events(self) -> Iterator[Event]:
+        yield from (Warned(message=note) for note in self._notes)
         failures: list[Exception] = []
         total = len(self._plan.subjects)
         try:
@@ -158,7 +176,7 @@ class _Work:
                 outcome = yield from self._one(subject)
                 if not isinstance(outcome, Judged):
                     failures.append(outcome)
-                    yield Warned(message=f"{subject.name} was left out: {outcome}")
+                    yield self._note(f"{subject.name} was left out: {outcome}")
                     continue
                 elapsed = time.perf_counter() - self._begun
                 yield CaseScored(
@@ -182,6 +200,10 @@ class _Work:
             )
         yield from self._conclude()
 
+    def _note(self, message: str) -> Warned:
+        self._notes.append(message)
+        return Warned(message=message)
+
     def _one(self, subject: Subject) -> Generator[Event, None, Judged | DataError | ImageError]:
         """Score one subject; the outcome is its result or why there is none."""
         try:
@@ -198,20 +220,23 @@ class _Work:
     def _conclude(self) -> Iterator[Event]:
         if self._trained_on:
             count = len(self._trained_on)
-            yield Warned(
-                message=f"The model was trained on {count} of these {total_of(self._rows)} cases "
+            yield self._note(
+                f"The model was trained on {count} of these {total_of(self._rows)} cases "
                 f"({name_some(map(Path, self._trained_on))}), so their scores say nothing about new images; "
                 "evaluate on images that it has not seen."
             )
         table = ScoreTable(self._rows)
-        metrics = None if self._out is None else table.write(self._out / FILE_NAME)
+        metrics = report = None
+        if self._out is not None:
+            about = replace(self._about, notes=tuple(self._notes))
+            metrics, report = write_outputs(self._out, table, self._album, about)
         yield EvaluationFinished(
             rows=table.rows,
             summary=table.summary(),
             left_out=tuple(self._left_out),
             trained_on=tuple(self._trained_on),
             metrics=metrics,
-            report=None,
+            report=report,
             seconds=time.perf_counter() - self._begun,
         )
 
