@@ -236,7 +236,7 @@ def _report(
         objects=_objects(usable) if kind == "instances" else None,
         spacing_mm=_median(spacings) if spacings else None,
         mask_endings=mask_endings or MASK_ENDINGS,
-        problems=problems,
+        problems=tuple(dict.fromkeys(problems)),
     )
 
 

@@ -27,7 +27,7 @@ class Problem:
 def summarise(problems: Iterable[Problem]) -> tuple[str, ...]:
     """One sentence for each kind of problem; it names at most three files."""
     kinds: dict[tuple[str, Severity], list[Path]] = {}
-    for problem in problems:
+    for problem in dict.fromkeys(problems):
         files = kinds.setdefault((problem.what, problem.severity), [])
         files += [] if problem.file is None else [problem.file]
     return tuple(_sentence(what, severity, files) for (what, severity), files in kinds.items())
