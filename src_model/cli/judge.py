@@ -146,8 +146,10 @@ def difference_table(rows: Iterable[Difference], a: Path, b: Path) -> Table:
     rows = list(rows)
     several = len({row.label for row in rows}) > 1
     table = Table(box=SIMPLE_HEAD, caption=Text(_LEGEND.format(a=a, b=b)), caption_justify="left")
-    for heading in (*(["class"] if several else []), "metric", "over"):
-        table.add_column(heading)
+    if several:
+        table.add_column("class")
+    table.add_column("metric", min_width=len("precision"))
+    table.add_column("over")
     for heading in ("A", "B", "A - B", "paired", "independent"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:

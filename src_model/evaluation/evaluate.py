@@ -136,7 +136,10 @@ def evaluate(
 
 
 def _settings(network: Network, threshold: float, flips: bool) -> tuple[tuple[str, str], ...]:
-    settings = [] if network.top_k is None else [("Experts", f"top-{network.top_k}")]
+    settings = []
+    if network.model.num_experts:
+        chosen = f"top-{network.model.top_k}, as trained" if network.top_k is None else f"top-{network.top_k}"
+        settings.append(("Experts", chosen))
     if network.foreground_classes == 1:
         settings.append(("Threshold", f"{threshold:g}"))
     settings.append(("Flips", "mean of four mirrorings" if flips else "off"))

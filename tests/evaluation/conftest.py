@@ -1,14 +1,23 @@
-"""Scores and epochs of runs that never were, and a reader of the page that a report is."""
+"""Scores and epochs of runs that never were, networks whose answer is known, and a reader of reports."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tifffile
+import torch
+from torch import Tensor
 
+from src_model.config import ClassInfo, Normalisation
 from src_model.evaluation.scores import Score
+from src_model.models.base import SegmentationModel
+from src_model.models.checkpoint import Checkpoint
+from src_model.models.skips import Segmentation
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -88,3 +97,59 @@ def make_epochs() -> Any:
         ]
 
     return make
+
+
+class Levels(SegmentationModel):
+    """Takes grey images; class k where the level is nearest to k / (K - 1), of one class above 0.5."""
+
+    name = "unet"
+
+    def __init__(self, num_classes: int = 1) -> None:
+        super().__init__(1, num_classes, 1, {})
+        self.required_multiple = 1
+        self.own = torch.nn.Identity()
+
+    @property
+    def top_k(self) -> int:
+        return 1
+
+    def forward(
+        self, x: Tensor, *, top_k: Any = None, routing: Any = None, domain: Any = None
+    ) -> Segmentation:
+        if self.num_classes == 1:
+            return Segmentation(10 * (self.own(x) - 0.5), x.new_zeros(()))
+        levels = torch.linspace(0, 1, self.num_classes).view(1, -1, 1, 1)
+        return Segmentation(-100 * (self.own(x) - levels) ** 2, x.new_zeros(()))
+
+
+@pytest.fixture
+def levels() -> Callable[..., Checkpoint]:
+    """Makes a checkpoint that finds bright pixels: ``levels(classes, training={...}, names=("a", ...))``."""
+
+    def make(num_classes: int = 1, *, names: Sequence[str] = (), **values: Any) -> Checkpoint:
+        model = Levels(num_classes).eval()
+        plain: dict[str, Any] = {
+            "config": model.config,
+            "classes": tuple(ClassInfo(name=name) for name in names),
+            "normalisation": Normalisation(mean=(0.0,), std=(1.0,)),
+            "pixel_size_um": None,
+            "history": (),
+            "versions": {},
+            "training": {},
+        }
+        return Checkpoint(model=model, **(plain | values))
+
+    return make
+
+
+@pytest.fixture
+def write_pair(tmp_path: Path) -> Callable[..., None]:
+    """Writes an image and its mask below the test's ``data``: ``write_pair("a", image, mask)``."""
+
+    def write(name: str, image: np.ndarray, mask: np.ndarray, *, folder: str = "data") -> None:
+        for kind, array in (("images", image), ("masks", mask)):
+            path = tmp_path / folder / kind / f"{name}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(path, array, photometric="minisblack")
+
+    return write
