@@ -116,7 +116,9 @@ def compare(
         for row in rows:
             sys.stdout.write(json.dumps(_plain(row)) + "\n")
         return
-    results.print(difference_table(rows, run_a, run_b))
+    for label in dict.fromkeys(row.label for row in rows):
+        results.print(difference_table(rows, label))
+    results.print(_LEGEND.format(a=run_a, b=run_b), markup=False, soft_wrap=True)
 
 
 def summary_table(summary: Iterable[Summary]) -> Table:
@@ -141,22 +143,19 @@ def summary_table(summary: Iterable[Summary]) -> Table:
     return table
 
 
-def difference_table(rows: Iterable[Difference], a: Path, b: Path) -> Table:
-    """One row for each metric of each class, over cases and over folds."""
-    rows = list(rows)
-    several = len({row.label for row in rows}) > 1
-    table = Table(box=SIMPLE_HEAD, caption=Text(_LEGEND.format(a=a, b=b)), caption_justify="left")
-    if several:
-        table.add_column("class")
+def difference_table(rows: Iterable[Difference], label: str) -> Table:
+    """One class: one row for each metric, over cases and over folds."""
+    table = Table(box=SIMPLE_HEAD, title=Text(label), title_justify="left")
     table.add_column("metric", min_width=len("precision"))
     table.add_column("over")
     for heading in ("A", "B", "A - B", "paired", "independent"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
+        if row.label != label:
+            continue
         digits = _digits(row.metric)
-        count = str(row.count_a) if row.count_a == row.count_b else f"{row.count_a} and {row.count_b}"
+        count = str(row.count_a) if row.count_a == row.count_b else f"{row.count_a}, {row.count_b}"
         table.add_row(
-            *([Text(row.label)] if several else []),
             _name(row.metric, row.unit),
             f"{count} {row.over}",
             f"{row.mean_a:.{digits}f}\n+- {row.deviation_a:.{digits}f}",

@@ -101,17 +101,22 @@ def read_pair(case: Case) -> Pair:
     """
     image = read_case_image(case)
     mask = read_case_mask(case, (image.shape[0], image.shape[1]) if image.ndim > 1 else None)
-    axes = {
-        mask.shape: "YX",
-        (*mask.shape, *image.shape[2:3]): "YXC",
-        (*image.shape[:1], *mask.shape): "CYX",
-    }.get(image.shape)
+    axes = _axes(image.shape, mask.shape)
     if axes is None:
         raise DataError(
             f"The image {case.place} has the shape {_by(image.shape)} but its mask {case.mask.name} has "
             f"{_by(mask.shape)}; export both at the same size."
         )
     return Pair(image, axes, mask)
+
+
+def _axes(shape: tuple[int, ...], size: tuple[int, ...]) -> str | None:
+    """The axes of an image as the size of its mask tells them."""
+    if shape == size:
+        return "YX"
+    if len(shape) != 3:
+        return None
+    return "YXC" if shape[:2] == size else "CYX" if shape[1:] == size else None
 
 
 def check_classes(mask: NDArray[Any], num_classes: int, case: Case) -> None:
