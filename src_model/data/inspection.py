@@ -62,7 +62,7 @@ def inspect_case(case: Case, dims: int, num_classes: int | None) -> Inspected:
     try:
         found = _volume(case) if dims == 3 else _image(case)
     except DataError as error:
-        return Inspected(case, (unusable(_faulty(case, error), error),))
+        return Inspected(case, (unusable(case, error),))
     problems = list(found.problems)
     highest = max(found.values, default=0)
     if num_classes is not None and num_classes > 1 and highest >= num_classes:
@@ -75,11 +75,6 @@ def inspect_case(case: Case, dims: int, num_classes: int | None) -> Inspected:
     )
 
 
-def _faulty(case: Case, error: DataError) -> Path:
-    """The file that an error names."""
-    return case.mask if str(case.mask) in str(error) and str(case.image) not in str(error) else case.image
-
-
 def _image(case: Case) -> Inspected:
     image = read_case_image(case)
     plane = image if image.ndim == 2 else image[..., 0]
@@ -87,14 +82,14 @@ def _image(case: Case) -> Inspected:
         mask = read_case_mask(case, (image.shape[0], image.shape[1]))
     except DataError as error:
         if plane.dtype == np.uint8 and len(np.unique(plane)) <= _FEW_VALUES:
-            raise DataError(f"image and mask seem to be exchanged: {error}") from error
+            raise DataError(f"{error} Image and mask seem to be exchanged.") from error
         raise
     image = _channels_last(image, mask.shape, case)
     if mask.any():
         try:
             check_image(image)
         except ImageError as error:
-            raise DataError(f"{case.image}: {error}") from error
+            raise DataError(f"{case.image} cannot be trained on: {error}") from error
     return Inspected(
         case,
         (*_oddities(case.image), *_oddities_of_mask(case, mask.shape)),
@@ -110,19 +105,18 @@ def _channels_last(image: NDArray[Any], size: tuple[int, ...], case: Case) -> ND
         return image
     if image.ndim == 3 and image.shape[1:] == size:
         return np.moveaxis(image, 0, -1)
-    raise DataError(
-        f"the image has {_by(image.shape[:2])} pixels but its mask {case.mask.name} has {_by(size)}"
-    )
+    has, needs = _by(image.shape[:2]), _by(size)
+    raise DataError(f"The image {case.image} has {has} pixels but its mask {case.mask.name} has {needs}.")
 
 
 def _volume(case: Case) -> Inspected:
     image, mask = read_volume(case.image), read_mask_volume(case.mask)
     if image.shape != mask.shape:
         raise DataError(
-            f"the volume has {_by(image.shape)} voxels but its mask {case.mask.name} has {_by(mask.shape)}"
+            f"{case.image} has {_by(image.shape)} voxels but its mask {case.mask.name} has {_by(mask.shape)}"
         )
     if not same_grid(image, mask):
-        raise DataError(f"its mask {case.mask.name} lies elsewhere: the affines differ")
+        raise DataError(f"The mask {case.mask} lies elsewhere than its image: the affines differ")
     if int(mask.values.min()) < 0:
         raise DataError(f"{case.mask} holds {int(mask.values.min())}; expected whole numbers from 0")
     problems = []

@@ -176,8 +176,11 @@ def _copies(inspected: Sequence[Inspected]) -> list[Problem]:
             continue
         twin = first.setdefault(case.digest, case.case)
         if twin is not case.case:
-            whose = "counts as the same patient" if twin.group == case.case.group else "must not be divided"
-            what = f"it is the same picture as {twin.image.name} and {whose}; remove one of them"
+            same = twin.group == case.case.group
+            whose = (
+                "of the same patient" if same else "but of another patient, so training may refuse the two"
+            )
+            what = f"it is the same picture as {twin.image.name} {whose}; remove one of them"
             problems.append(Problem(case.case.image, what, "note"))
     return problems
 
@@ -186,7 +189,7 @@ def _leak(case: Case, split: str, seen: dict[str, Case]) -> list[Problem]:
     try:
         digest = case_digest(case)
     except DataError as error:
-        return [unusable(case.image, error)]
+        return [unusable(case, error)]
     if digest is None or digest not in seen:
         return []
     what = (

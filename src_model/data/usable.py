@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -17,15 +18,19 @@ class UnknownClassError(DataError):
     """A mask holds a class that the network does not have."""
 
 
-class OfImage(Protocol):
-    """A case with an image."""
+class Pair(Protocol):
+    """A case with an image and a mask."""
 
     @property
     def image(self) -> Path:
         """Its file."""
 
+    @property
+    def mask(self) -> Path:
+        """Its file."""
 
-C = TypeVar("C", bound=OfImage)
+
+C = TypeVar("C", bound=Pair)
 L = TypeVar("L")
 
 
@@ -57,9 +62,12 @@ def load_usable(cases: Sequence[C], load: Callable[[C], L]) -> tuple[list[L], li
         raise unknown[0]
     if errors and not loaded:
         raise errors[0][1]
-    return loaded, [unusable(case.image, error) for case, error in errors]
+    return loaded, [unusable(case, error) for case, error in errors]
 
 
-def unusable(file: Path, error: DataError) -> Problem:
-    """The problem of a file that an error was raised for."""
-    return Problem(file, f"it cannot be used ({str(error).rstrip('.')})")
+def unusable(case: Pair, error: DataError) -> Problem:
+    """Why a case is left out, as a problem of the file that the error names."""
+    text = str(error).rstrip(".")
+    file = case.mask if str(case.mask) in text and str(case.image) not in text else case.image
+    clause = re.sub(rf"(The (mask|image) )?{re.escape(str(file))}", "it", text)
+    return Problem(file, clause if clause.startswith("it ") else f"it cannot be used ({clause})")

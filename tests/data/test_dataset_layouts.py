@@ -406,7 +406,9 @@ def test_a_folder_of_no_known_layout_is_told_which_are_known(tmp_path: Path, sav
     save("notes/picture.png", two_objects())
 
     assert recognise(tmp_path) is None
-    with pytest.raises(DataError, match="nor is it laid out as one of: decathlon, synapse, monuseg"):
+    with pytest.raises(
+        DataError, match=r"\(it holds notes\), nor is it laid out as one of: decathlon, synapse"
+    ):
         find_cases(tmp_path)
 
 

@@ -43,7 +43,8 @@ def test_a_pair_that_cannot_be_used_is_left_out_with_a_warning(spoilt: Path, mak
     started = next(event for event in events if isinstance(event, RunStarted))
     assert started.train_images + started.validation_images == 7
     (warned,) = [event.message for event in events if isinstance(event, Warned)]
-    assert "case3.png cannot be read, it is truncated or damaged" in warned
+    assert warned.startswith("Left out because it cannot be read, it is truncated or damaged")
+    assert warned.endswith("case3.png.")
     assert isinstance(events[-1], RunFinished)
 
 

@@ -71,8 +71,12 @@ def _is_prepared(folder: Path) -> bool:
     both = pair_folders(folder)
     if both is None:
         return False
-    names = [file.stem.lower() for file in files(both[1])]
-    return bool(names) and all(name.endswith(_ENDING) for name in names)
+    photographs, masks = files(both[0]), [file.stem.lower() for file in files(both[1])]
+    return (
+        bool(masks)
+        and all(name.endswith(_ENDING) for name in masks)
+        and all(file.suffix.lower() in _PHOTOGRAPHS for file in photographs)
+    )
 
 
 def _list(images: Path, masks: Path) -> Found:

@@ -13,6 +13,7 @@ from src_model.data.layouts.kvasir import Kvasir
 from src_model.data.layouts.monuseg import MoNuSeg
 from src_model.data.layouts.pairs import Pairs
 from src_model.data.layouts.synapse import Synapse
+from src_model.data.problems import name_some
 from src_model.errors import DataError
 
 _LAYOUTS: dict[str, Layout] = {
@@ -141,7 +142,8 @@ def _part(top: Path, parts: Parts, split: str | None) -> str:
 
 
 def _nothing(top: Path, layout: Layout, found: Found, part: str, doubt: str) -> str:
-    listing = Listing(top, (), found.problems)
-    seen = f" ({listing.problems[0].rstrip('.')})" if listing.problems else ""
+    problems = Listing(top, (), found.problems).problems
+    inside = sorted(entry for entry in top.iterdir() if not entry.name.startswith("."))
+    seen = problems[0].rstrip(".") if problems else f"it holds {name_some(inside) or 'nothing'}"
     where = f"the split '{part}' of {top}" if part else str(top)
-    return f"No pairs of image and mask were found in {where}{seen}{doubt}; expected {layout.expects}."
+    return f"No pairs of image and mask were found in {where} ({seen}){doubt}; expected {layout.expects}."

@@ -121,7 +121,7 @@ def _list_volumes(folder: Path, names: frozenset[str] | None) -> Found:
         try:
             depth = h5_depth(path)
         except DataError as error:
-            problems.append(Problem(path, f"it cannot be used: {error}"))
+            problems.append(Problem(path, str(error).replace(str(path), "it").rstrip(".")))
             continue
         cases += _planes(name, path, path, depth, _UNIT)
     return Found(tuple(cases), tuple(problems))
@@ -156,7 +156,7 @@ def _list_raw(images: Path, labels: Path) -> Found:
         try:
             depth = read_depth(path)
         except DataError as error:
-            problems.append(Problem(path, f"it cannot be used: {error}"))
+            problems.append(Problem(path, str(error).replace(str(path), "it").rstrip(".")))
             continue
         cases += _planes(name, path, found[0], depth, HU_WINDOW, RAW_LABELS)
     problems += [Problem(path, "it has no image") for paths in masks.values() for path in paths]
