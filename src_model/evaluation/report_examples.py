@@ -175,7 +175,7 @@ def draw_outlines(
 def data_uri(picture: NDArray[np.uint8]) -> str:
     """A picture ``(H, W, 3)`` as a ``data:`` address that a page carries in itself."""
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, format="JPEG", quality=_QUALITY, subsampling=0, optimize=True)
+    Image.fromarray(picture).save(stream, format="JPEG", quality=_QUALITY, subsampling=0)
     return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
 
 

@@ -201,3 +201,10 @@ def test_compare_says_which_run_has_no_scores(tmp_path: Path) -> None:
     assert done.code == 1
     assert "holds no metrics.csv" in done.err
     assert len(done.err.strip().splitlines()) == 1
+
+
+def test_segment_takes_flips(data: Path, checkpoint: Path, tmp_path: Path) -> None:
+    done = utanet("segment", data / "images", "--checkpoint", checkpoint, "--out", tmp_path / "m", "--flips")
+
+    assert done.code == 0, done.err
+    assert len(list((tmp_path / "m").iterdir())) == 3

@@ -209,3 +209,12 @@ def test_colours_that_repeat_are_replaced() -> None:
 
 def test_more_classes_than_colours_end_well() -> None:
     assert len(distinct(["#112233"] * 40)) == 40
+
+
+@pytest.mark.parametrize("side", [8, 512])
+def test_a_picture_of_mere_noise_can_be_carried_too(side: int) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+    _, content = data_uri(picture).split(",")
+
+    assert Image.open(io.BytesIO(base64.b64decode(content))).size == (side, side)
