@@ -22,6 +22,7 @@ _HOME = {
     "load_checkpoint": "src_model.models.checkpoint",
     "train": "src_model.training.trainer",
     "segment": "src_model.inference.predictor",
+    "evaluate": "src_model.evaluation.evaluate",
     "explain": "src_model.inference.explain",
     "Explanation": "src_model.inference.explain",
     "TrainConfig": "src_model.config",
@@ -37,6 +38,7 @@ __all__ = [
     "TrainConfig",
     "__version__",
     "create_model",
+    "evaluate",
     "explain",
     "list_models",
     "load_checkpoint",
@@ -48,6 +50,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from src_model.config import TrainConfig
+    from src_model.evaluation.evaluate import evaluate
     from src_model.events import Control
     from src_model.inference.explain import Explanation, explain
     from src_model.inference.predictor import segment

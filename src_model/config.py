@@ -194,6 +194,8 @@ class TrainConfig(_Frozen):
     """Probability of each augmentation of images."""
     volume: VolumeConfig = VolumeConfig()
     """How volumes reach a 3-D network."""
+    report: bool = True
+    """At the end, score the images held out and write ``metrics.csv`` and ``report.html``."""
     report_resolution: Literal["native", "training"] = "native"
     """Where a run's report compares masks: in the images' own pixels, or, as the papers do where whole
     images are resized, at ``data.image_size``."""

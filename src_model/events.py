@@ -161,6 +161,7 @@ class RunFinished(Event):
     checkpoint: Path
     dice: float
     seconds: float
+    report: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,10 @@ from src_model import __version__
 from src_model import events as ev
 from src_model.cli.follow import follow, results
 from src_model.cli.profiles import show_profiles
+from src_model.cli.settings import Assignments, ConfigFile, Protocol, merged_settings
 from src_model.config import TrainConfig
 from src_model.errors import ConfigError
-from src_model.nested import merge, parse_assignments, read_yaml
-from src_model.protocols import protocol
+from src_model.nested import merge
 
 app = typer.Typer(
     name="utanet",
@@ -31,6 +31,9 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Flips = Annotated[
+    bool, typer.Option("--flips", help="Mean over four mirrorings of each image; four times slower.")
+]
 TopK = Annotated[int | None, typer.Option("--top-k", min=1, help="Experts mixed; default: as trained.")]
 CheckpointFile = Annotated[
     Path, typer.Option("--checkpoint", help="A model made by `utanet train` or `convert`.")
@@ -87,15 +90,13 @@ def train(
         str | None, typer.Option(help="How the dataset is laid out; default: recognised.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Architecture; see `utanet models`.")] = None,
-    protocol_name: Annotated[
-        str, typer.Option("--protocol", "--preset", help="Named settings; see `utanet protocols`.")
-    ] = "paper",
-    config: Annotated[Path | None, typer.Option(help="YAML file with further settings.")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. stage1.epochs=3."),
+    protocol: Protocol = "paper",
+    config: ConfigFile = None,
+    assignments: Assignments = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Cross-validation with that many folds; default: the protocol's."),
     ] = None,
-    folds: Annotated[int | None, typer.Option(min=2, help="Cross-validation with that many folds.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out ended.")] = False,
     as_json: Json = False,
@@ -109,21 +110,19 @@ def train(
         settings["model"] = {"name": model}
     if device is not None:
         settings["device"] = device
-    base = protocol(protocol_name)
-    if config is not None:
-        base = merge(base, read_yaml(config))
-    elif resume and (out / "config.yaml").is_file():
-        base = read_yaml(out / "config.yaml")
-    values = merge(merge(base, settings), parse_assignments(assignments or []))
+    own_file = out / "config.yaml"
+    base = own_file if resume and config is None and own_file.is_file() else None
+    values = merged_settings(protocol, config, settings, assignments, base=base)
     values["resume"] = resume
     if "root" not in values["data"]:
         raise ConfigError("No dataset was given; name its folder with --data.")
-    if folds is None:
+    count = values["data"].get("folds")
+    if not isinstance(count, int) or "fold" in values["data"]:
         _train_one(values, as_json)
         return
-    scores = [_train_one(_for_fold(values, fold, out), as_json) for fold in range(folds)]
+    scores = [_train_one(_for_fold(values, fold, out), as_json) for fold in range(count)]
     results.print(
-        f"Validation Dice over {folds} folds: {statistics.mean(scores):.4f} +- {statistics.stdev(scores):.4f}"
+        f"Validation Dice over {count} folds: {statistics.mean(scores):.4f} +- {statistics.stdev(scores):.4f}"
     )
 
 
@@ -166,6 +165,7 @@ def segment(
     domain: Annotated[
         str | None, typer.Option(help="Which organ, for a network that serves several (u2net3d).")
     ] = None,
+    flips: Flips = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -186,6 +186,7 @@ def segment(
         roi=region,
         instances=instances,
         domain=domain,
+        flips=flips,
     )
     last = follow(stream, control, as_json=as_json)
     if not isinstance(last, ev.SegmentationFinished):

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from src_model import events as ev
+from src_model.evaluation.events import CaseScored, EvaluationStarted, EvaluationStopped
+from src_model.studies.events import ArmStarted, StudyStopped
 
 console = Console(stderr=True, highlight=False)
 """Progress and notes go to standard error."""
@@ -57,6 +59,8 @@ class Bars:
                 )
             case ev.TileFinished():
                 self._bar(f"{event.source}{_left(event.seconds_left)}", event.done, event.total)
+            case CaseScored():
+                self._bar(f"scored {event.case}{_left(event.seconds_left)}", event.done, event.total)
             case ev.CaseChecked():
                 self._bar("checking", event.done, event.total)
             case ev.Downloading():
@@ -94,11 +98,24 @@ def describe(event: ev.Event) -> str | None:
                 f"best Dice {event.best_dice:.4f} (epoch {event.best_epoch})"
             )
         case ev.RunFinished():
-            return f"Done in {event.seconds:.0f} s: {event.checkpoint} (validation Dice {event.dice:.4f})"
+            report = "" if event.report is None else f"; report: {event.report}"
+            score = f"validation Dice {event.dice:.4f}"
+            return f"Done in {event.seconds:.0f} s: {event.checkpoint} ({score}){report}"
         case ev.ImageSegmented():
             objects = "" if event.objects is None else f", {event.objects} objects"
             return f"{event.path or event.source}: {event.foreground:.1%} foreground{objects}"
-        case ev.RunStopped() | ev.SegmentationStopped():
+        case EvaluationStarted():
+            split = f", split '{event.split}'" if event.split else ""
+            return (
+                f"Scoring {event.model} on {event.device}: {event.cases} cases of {event.data} "
+                f"({event.layout}{split}), {event.resolution} resolution"
+            )
+        case CaseScored():
+            dice = sum(score.dice for score in event.scores) / len(event.scores)
+            return f"{event.case}: Dice {dice:.4f}"
+        case ArmStarted():
+            return f"Run {event.done + 1} of {event.total}: {event.title}, fold {event.fold} of {event.folds}"
+        case EvaluationStopped() | StudyStopped() | ev.RunStopped() | ev.SegmentationStopped():
             return event.message
         case _:
             return None

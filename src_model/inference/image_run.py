@@ -48,7 +48,7 @@ class ImageRun:
         self._array = source.load()
         check_image(self._array)
         self._layout = find_layout(self._array.shape, request.axes, in_channels=network.in_channels)
-        self._prepare = Preparation.of(self._layout.ordered(self._array), network)
+        self._prepare = Preparation.of(self._layout.ordered(self._array), network, source.limits)
         self._method: Method = choose_method(network, request, self._layout.height, self._layout.width)
         region = self._method.region
         shape = (*self._layout.plane_shape, region.height, region.width)

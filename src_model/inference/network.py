@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
 from src_model.config import Normalisation
 from src_model.device import autocast, is_out_of_memory, resolve_device, resolve_precision
@@ -27,6 +29,9 @@ from src_model.models.universal3d import U2Net3D
 T = TypeVar("T")
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+
+_MIRRORINGS: tuple[tuple[int, ...], ...] = ((), (-2,), (-1,), (-2, -1))
+"""Axes that are reversed, of each mirroring."""
 
 
 class MemoryRanOut(Exception):
@@ -48,6 +53,8 @@ class Network:
         Of the images, for a network that serves several; ``None`` = the only one.
     control
         Checked before each layer, so that a stop need not wait for the end of a large image.
+    flips
+        Whether each input is seen in four mirrorings, see :meth:`logits`; takes four times as long.
 
     Raises
     ------
@@ -64,6 +71,7 @@ class Network:
         top_k: int | None = None,
         domain: str | int | None = None,
         control: Control | None = None,
+        flips: bool = False,
     ) -> None:
         if precision not in PRECISIONS:
             raise ConfigError(f"The precision must be auto, float32 or bfloat16 but got '{precision}'.")
@@ -75,6 +83,7 @@ class Network:
         if own.num_experts and top_k is not None:
             check_top_k(top_k, own.num_experts)
         self.top_k = top_k if own.num_experts else None
+        self._mirrorings = _MIRRORINGS if flips else _MIRRORINGS[:1]
         self.model: SegmentationModel = own.eval().to(self.device)
         if own.dims == 2:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -103,7 +112,10 @@ class Network:
         return batch.to(self.device, memory_format=layout)
 
     def logits(self, images: NDArray[np.float32]) -> Tensor:
-        """Logits of a batch.
+        """Logits of a batch; with flips, those of the mean probability over four mirrorings.
+
+        The four are the input as it is, its rows reversed, its columns, and both; of volumes the planes
+        are mirrored so, their order stays. Each result is mirrored back before the mean.
 
         Parameters
         ----------
@@ -125,7 +137,11 @@ class Network:
             result: Segmentation = model(x, top_k=self.top_k, domain=self.domain)
             return result.logits.float()
 
-        return self.run(images, forward)
+        results = [
+            self.run(np.flip(images, axes), forward).flip(axes) if axes else self.run(images, forward)
+            for axes in self._mirrorings
+        ]
+        return results[0] if len(results) == 1 else logits_of_mean(torch.stack(results))
 
     def run(self, images: NDArray[np.float32], task: Callable[[SegmentationModel, Tensor], T]) -> T:
         """What ``task`` makes of the network and a batch (B, C, H, W), without gradients.
@@ -186,6 +202,17 @@ def classes(logits: Tensor, threshold: float) -> Tensor:
     """
     chosen = logits[0].sigmoid() > threshold if len(logits) == 1 else logits.argmax(0)
     return chosen.to(torch.uint8)
+
+
+def logits_of_mean(logits: Tensor) -> Tensor:
+    """Logits (B, K, ...) whose probabilities are the mean of those of several (N, B, K, ...).
+
+    Computed from logarithms, so that probabilities next to 0 and 1 keep their precision. Several
+    channels come back as the logarithm of the mean of their softmax.
+    """
+    if logits.shape[2] == 1:
+        return logsigmoid(logits).logsumexp(0) - logsigmoid(-logits).logsumexp(0)
+    return logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
 
 
 def _watch(model: SegmentationModel, control: Control) -> None:

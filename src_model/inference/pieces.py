@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from src_model.errors import ConfigError
 from src_model.inference.network import Network
 from src_model.inference.prepare import Preparation
 from src_model.inference.request import DEFAULT_TILE, Request, TileSize
@@ -141,16 +142,47 @@ class Fitted:
         return [tile.write for tile in tiles]
 
 
-def choose_method(network: Network, request: Request, height: int, width: int) -> Tiled | Fitted:
+@dataclass(frozen=True, eq=False)
+class Shrunk:
+    """The whole plane resized to the side that the network was trained on, and left at that."""
+
+    network: Network
+    side: int
+
+    count = 1
+
+    @property
+    def region(self) -> Box:
+        """See :class:`Method`; here the whole plane, resized."""
+        return Box(0, 0, self.side, self.side)
+
+    def pieces(self, plane: NDArray[Any], prepare: Preparation) -> Iterator[Piece]:
+        """See :class:`Method`."""
+        yield Piece(self.region, self.network.logits(prepare.resized(plane, self.side)[np.newaxis])[0])
+
+    def smaller(self) -> None:
+        """See :class:`Method`: the side is the trained one, nothing smaller would do."""
+        return
+
+    def describe(self) -> str:
+        """See :class:`Method`."""
+        return f"the image resized to {self.side} x {self.side} pixels"
+
+
+def choose_method(network: Network, request: Request, height: int, width: int) -> Tiled | Fitted | Shrunk:
     """As the network was trained, unless the caller named a tile: then the native resolution.
 
     Raises
     ------
+    ConfigError
+        When the trained size is asked for but the network was not trained on resized images.
     ImageError
         When the region of interest is not inside the image.
     """
     whole, region = Box(0, 0, height, width), request.region(height, width)
     side = trained_side(network.training)
+    if request.trained_size:
+        return Shrunk(network, known_side(network.training))
     if side is not None and request.tile is None:
         return Fitted(network, whole, region, side)
     size = request.tile_size(region, multiple=network.model.required_multiple, batch_size=network.batch_size)
@@ -161,6 +193,23 @@ def trained_side(training: dict[str, Any]) -> int | None:
     """Side to which whole training images were resized, or ``None`` where they were not."""
     side = training.get("image_size")
     return int(side) if training.get("sampling") == "resize" and isinstance(side, int) else None
+
+
+def known_side(training: dict[str, Any]) -> int:
+    """The side of :func:`trained_side`.
+
+    Raises
+    ------
+    ConfigError
+        When training images were not resized.
+    """
+    side = trained_side(training)
+    if side is None:
+        raise ConfigError(
+            "The model was not trained on images resized to one size, so there is no training resolution; "
+            "choose the resolution 'native'."
+        )
+    return side
 
 
 def _same_size(tiles: tuple[Tile, ...], most: int) -> Iterator[list[Tile]]:

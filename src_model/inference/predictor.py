@@ -47,6 +47,7 @@ def segment(
     axes: str | None = None,
     batch_size: int | None = None,
     domain: str | int | None = None,
+    flips: bool = False,
 ) -> Iterator[Event]:
     """Segment one or several images, or volumes with a 3-D network.
 
@@ -99,6 +100,9 @@ def segment(
         Tiles at a time; ``None`` = 1 on a CPU, else 4.
     domain
         For a network that serves several (3D U2-Net): which organ, by name or number.
+    flips
+        Whether the mean probability over four mirrorings of each piece counts (rows, columns, both and
+        neither); takes four times as long.
 
     Yields
     ------
@@ -129,7 +133,13 @@ def segment(
     targets = plan_outputs(sources, out)
     control = control or Control()
     network = Network(
-        checkpoint, device=device, precision=precision, top_k=top_k, domain=domain, control=control
+        checkpoint,
+        device=device,
+        precision=precision,
+        top_k=top_k,
+        domain=domain,
+        control=control,
+        flips=flips,
     )
     yield from _all_images(list(zip(sources, targets, strict=True)), network, request, control)
 

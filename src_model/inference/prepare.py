@@ -23,8 +23,10 @@ class Preparation:
     normalisation: Normalisation
 
     @classmethod
-    def of(cls, image: NDArray[Any], network: Network) -> Preparation:
+    def of(cls, image: NDArray[Any], network: Network, limits: Limits | None = None) -> Preparation:
         """The preparation of an image (..., Y, X, C) for a network.
+
+        ``limits`` are the intensities that become 0 and 1, ``None`` = found from the image.
 
         Raises
         ------
@@ -35,7 +37,8 @@ class Preparation:
         match_channels(corner.astype(np.float32), network.in_channels)
         has_alpha = image.shape[-1] == 4 and network.in_channels != 4
         stretch = network.training.get("intensity_range") == "image"
-        limits = unit_limits(image[..., :3] if has_alpha else image, stretch=stretch)
+        if limits is None:
+            limits = unit_limits(image[..., :3] if has_alpha else image, stretch=stretch)
         return cls(limits, network.in_channels, network.normalisation)
 
     def __call__(self, part: NDArray[Any]) -> NDArray[np.float32]:

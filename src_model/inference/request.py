@@ -28,6 +28,8 @@ class Request:
     probability: bool = False
     axes: str | None = None
     batch_size: int | None = None
+    trained_size: bool = False
+    """Leave the result at the side that images were resized to in training, not the image's own."""
 
     def __post_init__(self) -> None:
         check_threshold(self.threshold)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src_model.data.image_io import read_image
+from src_model.data.normalise import Limits
 from src_model.data.volumes import is_volume_path, volume_stem
 from src_model.errors import ConfigError, ImageError, OutputError
 from src_model.models.registry import list_models
@@ -33,6 +34,8 @@ class Source:
     """Ending of its output files."""
     path: Path | None = None
     array: NDArray[Any] | None = None
+    limits: Limits | None = None
+    """Intensities that become 0 and 1; ``None`` = found from the image."""
 
     def load(self) -> NDArray[Any]:
         """The image as it is stored.
@@ -95,7 +98,7 @@ def plan_outputs(sources: Sequence[Source], out: str | os.PathLike[str] | None) 
     if out is None:
         return [None] * len(sources)
     folder = Path(out)
-    _check_writable(folder)
+    check_writable(folder)
     taken = {_key(source.path) for source in sources if source.path is not None}
     targets: list[Path | None] = []
     for source in sources:
@@ -126,7 +129,8 @@ def _key(path: Path) -> str:
     return str(path.resolve()).casefold()
 
 
-def _check_writable(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
+    """Make a folder, and refuse one that cannot be written to with an OutputError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -81,6 +81,11 @@ class VolumeRun:
         check_image(array)
         return _channels_first(array, self._request.axes, self._network.in_channels, self._network.model.name)
 
+    @property
+    def file(self) -> Volume | None:
+        """The volume as it was read; ``None`` where it came as an array or picture."""
+        return self._file
+
     def events(self) -> Generator[Event, None, ImageSegmented]:
         """Segment the volume; the last event, :class:`ImageSegmented`, is returned too."""
         request, blend = self._request, self._blend()

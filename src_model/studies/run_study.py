@@ -45,8 +45,8 @@ def run_study(
     """Train and score every arm on every fold; a call with the same arguments goes on where one ended.
 
     Each run lies in ``out/ARM/fold-N`` with its own ``metrics.csv`` of the images that were held out;
-    the scores at K mixed experts in ``out/ARM-topK/fold-N``. So ``utanet compare out/ARM out/OTHER`` compares two
-    arms over all images. The arms of one fold share its images, and stage 1 where they say so.
+    the scores at K mixed experts in ``out/ARM-topK/fold-N``. So ``utanet compare out/ARM out/OTHER``
+    compares two arms over all images. The arms of one fold share its images, and stage 1 where they say so.
 
     Parameters
     ----------
@@ -87,7 +87,9 @@ def run_study(
             total=len(parts),
         )
         if not (yield from _complete(part, control)):
-            message = f"The study was stopped; {done} of {len(parts)} runs are complete. Start it again to go on."
+            message = (
+                f"The study was stopped; {done} of {len(parts)} runs are complete. Start it again to go on."
+            )
             yield StudyStopped(out=out, message=message)
             return
         done += 1
@@ -134,6 +136,7 @@ def _complete(part: _Part, control: Control) -> Generator[Event, None, bool]:
             part.config.data.root,
             folder.model,
             layout=part.config.data.layout,
+            mask_endings=part.config.data.mask_endings,
             cases=held_out,
             resolution=part.config.report_resolution,
             top_k=experts,

@@ -46,7 +46,8 @@ class Keeper:
                 normalisation=sources.training.normalisation,
                 pixel_size_um=self.config.pixel_size_um,
                 history=[record.to_dict() for record in history.records],
-                training=self._provenance(newest) | {"image_hashes": sources.image_hashes},
+                training=self._provenance(newest)
+                | {"image_hashes": sources.image_hashes, "held_out": sources.held_out},
                 domains=sources.domains,
             )
         average = None if work.average is None else work.average.model

@@ -7,7 +7,7 @@ from typing import Any
 from src_model.config import TrainConfig
 from src_model.errors import ConfigError
 
-_FREE = {"out", "resume", "device", "stage1.epochs", "stage2.epochs"}
+_FREE = {"out", "resume", "device", "stage1.epochs", "stage2.epochs", "stage3.epochs", "report"}
 
 
 def frozen_settings(config: TrainConfig) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def frozen_settings(config: TrainConfig) -> dict[str, Any]:
 def check_same_run(saved: dict[str, Any], config: TrainConfig) -> None:
     """Refuse to resume with other settings than the run was begun with.
 
-    Free are the numbers of epochs, the device, and where the run folder lies.
+    Free are the numbers of epochs, the device, the report, and where the run folder lies.
 
     Raises
     ------

@@ -23,6 +23,7 @@ from src_model.models.pretrained import load_encoder_weights
 from src_model.training.clock import Clock
 from src_model.training.keeper import Keeper
 from src_model.training.run_folder import RunFolder
+from src_model.training.scoring import write_reports
 from src_model.training.sources import Sources
 from src_model.training.stage_work import Compute, StageWork
 from src_model.training.stages import Plan, Stage
@@ -75,7 +76,7 @@ class Run:
         except Stopped:
             yield self._stopped()
             return
-        yield self.finish(self.state)
+        yield from self.finish(self.state)
 
     def _mend(self) -> None:
         """Do what a kill after an epoch may have left undone."""
@@ -85,16 +86,20 @@ class Run:
             if history.done(stage):
                 self.keeper.complete(history, stage)
 
-    def finish(self, state: RunState) -> RunFinished:
-        """The last event of a complete run; what a kill may have left undone is done first."""
+    def finish(self, state: RunState) -> Iterator[Event]:
+        """The end of a run that has all its epochs; what a kill may have left undone is done first."""
         last = self.plan.stages[-1]
         best = state.history.best(last)
         self.keeper.complete(state.history, last)
-        return RunFinished(
+        report = None
+        if self.config.report:
+            report = yield from write_reports(self.config, self.folder.model, self.control)
+        yield RunFinished(
             run=self.folder.path,
             checkpoint=self.folder.model,
             dice=best.dice,
             seconds=sum(record.seconds for record in state.history.records),
+            report=report,
         )
 
     def _train(self, stage: Stage) -> Iterator[Event]:

@@ -64,6 +64,8 @@ class Sources:
     """Of a network with domains: what its checkpoint should say of each, the older ones too."""
     image_hashes: tuple[str, ...] = ()
     """Digest of each image that is learned from, see :func:`src_model.data.leakage.image_digest`."""
+    held_out: tuple[tuple[str, ...], ...] = ()
+    """Ids of the cases to score on, of each dataset."""
 
     def batches(self, stage: str, epoch: int, size: int) -> list[Sequence[int]]:
         """Indices of each step of an epoch, ``size`` or fewer; the domains take turns."""
@@ -105,6 +107,7 @@ def load_sources(config: TrainConfig) -> Sources:
         fingerprint(_ids(training), _ids(validation)),
         summarise((*listing.findings, *unusable)),
         image_hashes=_digests(training),
+        held_out=(tuple(_ids(validation)),),
     )
 
 
@@ -123,6 +126,7 @@ def _load_volumes(config: TrainConfig) -> Sources:
         summarise((*found, *unusable)),
         {**known_domains(config.model), **infos},
         tuple(digest for training, _ in divided.values() for digest in _digests(training)),
+        tuple(tuple(_ids(validation)) for _, validation in divided.values()),
     )
 
 

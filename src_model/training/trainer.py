@@ -40,7 +40,9 @@ def train(config: TrainConfig, *, control: Control | None = None) -> Iterator[Ev
     Event
         :class:`RunStarted` first and :class:`RunFinished` last, or :class:`RunStopped` after a
         stop. Before the first one stand :class:`Downloading` where weights for the encoder have
-        to be fetched. A run that is resumed when it is complete gives :class:`RunFinished` alone.
+        to be fetched, before the last one those of its scoring (see
+        :func:`src_model.evaluation.evaluate.evaluate`). A run that is resumed when it is complete gives
+        :class:`RunFinished` alone.
 
     Raises
     ------
@@ -68,7 +70,7 @@ def train(config: TrainConfig, *, control: Control | None = None) -> Iterator[Ev
         control = control or Control()
         run = Run(config, plan, folder, control)
         if state is not None and all(state.history.done(stage) for stage in plan.stages):
-            yield run.finish(state)
+            yield from run.finish(state)
             return
         if state is None:
             try:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from src_model.metrics.instances import ObjectCounts, count_objects, object_f1
+from src_model.metrics.instances import ObjectCounts, count_objects, object_dice, object_f1
 
 TRUTH = np.array([[1, 1, 0, 2, 2, 2, 0, 9], [1, 1, 0, 2, 2, 2, 0, 9]])
 PREDICTION = np.array([[5, 5, 0, 7, 0, 0, 4, 0], [5, 0, 0, 7, 0, 0, 4, 0]])
@@ -95,3 +95,68 @@ def test_all_counts_agree_with_their_definition(truth: np.ndarray, random: objec
     swapped = count_objects(truth, prediction, threshold=threshold)
     assert (swapped.found, swapped.invented, swapped.missed) == (counts.found, counts.missed, counts.invented)
     assert 0.0 <= object_f1(prediction, truth, threshold=threshold) <= 1.0
+
+
+def object_dice_by_definition(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """The challenge's formula, object by object, as sets of pixels."""
+    predicted, true = (
+        [set(np.flatnonzero(mask == number).tolist()) for number in sorted(set(mask.ravel().tolist()) - {0})]
+        for mask in (prediction, truth)
+    )
+    if not predicted or not true:
+        return float(not predicted and not true)
+
+    def covered(objects: list[set[int]], others: list[set[int]]) -> float:
+        area = sum(map(len, objects))
+        mean = 0.0
+        for own in objects:
+            pairs = [(len(own & other), 2 * len(own & other) / (len(own) + len(other))) for other in others]
+            mean += len(own) / area * max(pairs)[1]
+        return mean
+
+    return (covered(true, predicted) + covered(predicted, true)) / 2
+
+
+def test_object_dice_of_a_small_example_by_hand() -> None:
+    truth = np.array([[1, 1, 1, 1, 0, 2, 2]])
+    prediction = np.array([[3, 3, 0, 4, 0, 0, 0]])
+
+    # true: 4/6 * Dice(4, 2 shared of 2) + 2/6 * 0; predicted: 2/3 * 4/6 + 1/3 * 2/5
+    assert object_dice(prediction, truth) == pytest.approx(
+        (4 / 6 * 4 / 6 + (2 / 3 * 4 / 6 + 1 / 3 * 2 / 5)) / 2
+    )
+
+
+def test_object_dice_of_equal_masks_is_1_and_of_two_glands_in_one_below_it() -> None:
+    assert object_dice(TRUTH, TRUTH) == 1.0
+    assert object_dice(TRUTH > 0, TRUTH) < object_dice(TRUTH, TRUTH)
+
+
+def test_object_dice_of_empty_masks_has_a_stated_value() -> None:
+    assert object_dice(EMPTY, EMPTY) == 1.0
+    assert object_dice(EMPTY, TRUTH) == 0.0
+    assert object_dice(TRUTH, EMPTY) == 0.0
+    assert object_dice(np.array([[1, 0]]), np.array([[0, 1]])) == 0.0
+
+
+def test_object_dice_refuses_what_cannot_be_compared() -> None:
+    with pytest.raises(ValueError, match=r"shape \(8, 2\) but the truth has \(2, 8\)"):
+        object_dice(EMPTY.T, TRUTH)
+    with pytest.raises(ValueError, match="truth holds float64 values"):
+        object_dice(TRUTH, TRUTH / 2)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    arrays("int8", array_shapes(max_dims=3, max_side=7), elements=st.integers(-1, 4)),
+    st.randoms(use_true_random=False),
+)
+def test_object_dice_agrees_with_its_definition(truth: np.ndarray, random: object) -> None:
+    prediction = truth.copy()
+    for _ in range(truth.size // 2):
+        prediction.flat[random.randrange(truth.size)] = random.randint(0, 4)  # type: ignore[attr-defined]
+
+    value = object_dice(prediction, truth)
+
+    assert value == pytest.approx(object_dice_by_definition(prediction, truth))
+    assert object_dice(truth, prediction) == pytest.approx(value)  # both sides count alike

@@ -52,6 +52,15 @@ def test_where_nothing_varies_equal_is_equal_and_different_is_different(paired: 
     assert (lower.p_value, lower.effect_size, lower.significant) == (0.0, -math.inf, True)
 
 
+def test_a_constant_set_can_be_compared_with_one_that_varies() -> None:
+    constant = [0.1 + 0.2, 0.3, 0.3]
+
+    result = compare(constant, A[:3], paired=False)
+
+    t = (np.mean(constant) - np.mean(A[:3])) / (np.std(A[:3], ddof=1) / math.sqrt(3))
+    assert result.p_value == pytest.approx(2 * stats.t.sf(abs(t), 4))
+
+
 def test_scores_that_cannot_be_compared_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 2 scores"):
         compare([0.5], [0.5, 0.6], paired=False)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from monai.metrics import compute_hausdorff_distance
 from scipy.spatial.distance import cdist
+from skimage.metrics import hausdorff_distance
 
 from src_model.metrics.surface import hausdorff, hd95, surface_distances
 
@@ -94,6 +95,20 @@ def test_the_larger_directed_percentile_is_that_of_monai(seed: int, spacing: tup
     )
     assert max(directed) == pytest.approx(float(expected), abs=1e-5)
     assert hd95(prediction, truth, spacing) <= max(directed) + 1e-9
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("shape", [(25, 31), (9, 10, 11)])
+def test_the_largest_distance_is_that_of_scikit_image(seed: int, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(seed)
+    prediction, truth = (rng.random(shape) > 0.8 for _ in range(2))
+    surfaces = [np.zeros(shape, bool), np.zeros(shape, bool)]
+    for surface, mask in zip(surfaces, (prediction, truth), strict=True):
+        surface[tuple(brute_force_surface(mask).T)] = True
+
+    distance = hausdorff(prediction, truth)
+
+    assert distance == pytest.approx(hausdorff_distance(*surfaces))
 
 
 def test_what_does_not_fit_is_refused() -> None:

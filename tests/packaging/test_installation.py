@@ -57,6 +57,7 @@ def test_a_wheel_holds_the_manifest_the_packages_and_the_sample_data_inside_the_
     assert "napari_utanet/napari.yaml" in names
     assert "napari_utanet/py.typed" in names
     assert "src_model/py.typed" in names
+    assert "src_model/evaluation/report.html.j2" in names
     assert any(name.startswith("napari_utanet/sample_data/nuclei/train/images/") for name in names)
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"napari_utanet", "src_model"}

@@ -43,6 +43,7 @@ def small_config(root: Path, out: Path, **changes: Any) -> TrainConfig:
         "stage1": stage,
         "stage2": stage,
         "device": "cpu",
+        "report": False,
     }
     return TrainConfig.parse(merge(values, changes))
 

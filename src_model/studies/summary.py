@@ -1,0 +1,103 @@
+"""What a study found: scores of each arm over its complete folds, and a test against the first arm."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from src_model.evaluation.compare import Test, compare_tables
+from src_model.evaluation.table import FILE_NAME, ScoreTable, Summary, concatenate
+from src_model.studies.study import Study
+
+HISTORY = "history.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmResult:
+    """One arm at one number of experts."""
+
+    name: str
+    """Of its folder."""
+    title: str
+    table: ScoreTable
+    """All images of the complete folds."""
+    folds: int
+    seconds: float | None
+    """Training of all folds; ``None`` for a model that was only scored in another way."""
+    difference: float | None
+    """Mean Dice minus that of the first arm, over the same images; ``None`` for the first arm itself."""
+    test: Test | None
+    """Paired over the images, against the first arm."""
+
+    def score(self, metric: str) -> Summary | None:
+        """Mean and deviation of a metric over images and folds, over all classes where there are several."""
+        return next((row for row in reversed(self.table.summary()) if row.metric == metric), None)
+
+
+def summarise(study: Study, out: str | Path) -> tuple[ArmResult, ...]:
+    """Read a study's folder; arms of which no fold is complete are left out.
+
+    Raises
+    ------
+    DataError
+        When a table of scores is damaged.
+    """
+    results: list[ArmResult] = []
+    for name, title in _rows(study):
+        folders = _folds(Path(out) / name)
+        if not folders:
+            continue
+        table = concatenate(
+            [ScoreTable.read(f / FILE_NAME).with_fold(number) for number, f in folders.items()]
+        )
+        difference, test = _against(results[0].table, table) if results else (None, None)
+        results.append(
+            ArmResult(
+                name=name,
+                title=title,
+                table=table,
+                folds=len(folders),
+                seconds=_seconds(list(folders.values())),
+                difference=difference,
+                test=test,
+            )
+        )
+    return tuple(results)
+
+
+def _rows(study: Study) -> Iterator[tuple[str, str]]:
+    for name, arm in study.arms.items():
+        yield name, arm.title
+        for experts in arm.top_k:
+            yield f"{name}-top{experts}", f"{arm.title}, top-{experts}"
+
+
+def _folds(folder: Path) -> dict[int, Path]:
+    found = {
+        int(path.parent.name.removeprefix("fold-")): path.parent
+        for path in folder.glob(f"fold-*/{FILE_NAME}")
+    }
+    return dict(sorted(found.items()))
+
+
+def _against(first: ScoreTable, table: ScoreTable) -> tuple[float | None, Test | None]:
+    """Difference and paired test over the images that both hold."""
+    shared = {*first.cases} & {*table.cases}
+    if not shared:
+        return None, None
+    parts = [ScoreTable(row for row in each.rows if row.case in shared) for each in (table, first)]
+    rows = [row for row in compare_tables(*parts) if row.metric == "dice" and row.over == "cases"]
+    return rows[-1].difference, rows[-1].paired
+
+
+def _seconds(folders: list[Path]) -> float | None:
+    """Of training; models that were only scored have no history."""
+    total, found = 0.0, False
+    for folder in folders:
+        if (folder / HISTORY).is_file():
+            found = True
+            with (folder / HISTORY).open(newline="", encoding="utf-8") as file:
+                total += sum(float(row["seconds"]) for row in csv.DictReader(file))
+    return total if found else None
