@@ -206,7 +206,7 @@ class TrainConfig(_Frozen):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """``auto``: bfloat16 where the device is fast at it."""
     classes: tuple[ClassInfo, ...] = ()
-    """Foreground classes by name and colour; empty = named by their number."""
+    """Foreground classes by name and colour; empty = as the dataset names them, else by their number."""
     pixel_size_um: float | None = Field(default=None, gt=0.0)
     """Pixel size of the training images in micrometres, where known."""
     resume: bool = False

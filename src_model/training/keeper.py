@@ -42,7 +42,7 @@ class Keeper:
             save_checkpoint(
                 self.folder.best(newest),
                 work.result,
-                classes=self.config.classes,
+                classes=self.config.classes or sources.classes,
                 normalisation=sources.training.normalisation,
                 pixel_size_um=self.config.pixel_size_um,
                 history=[record.to_dict() for record in history.records],

@@ -6,10 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import cycle, zip_longest
 from typing import Protocol
 
-from src_model.config import DomainInfo, Normalisation, TrainConfig
+from src_model.config import CLASS_COLORS, ClassInfo, DomainInfo, Normalisation, TrainConfig
 from src_model.data.dataset import TrainingSet, ValidationSet
 from src_model.data.decathlon import DESCRIPTION
 from src_model.data.layouts import find_cases
@@ -64,6 +64,8 @@ class Sources:
     """Of a network with domains: what its checkpoint should say of each, the older ones too."""
     image_hashes: tuple[str, ...] = ()
     """Digest of each image that is learned from, see :func:`src_model.data.leakage.image_digest`."""
+    classes: tuple[ClassInfo, ...] = ()
+    """Foreground classes as the dataset names them; empty where it does not, or names other ones."""
     held_out: tuple[tuple[str, ...], ...] = ()
     """Ids of the cases to score on, of each dataset."""
 
@@ -107,6 +109,7 @@ def load_sources(config: TrainConfig) -> Sources:
         fingerprint(_ids(training), _ids(validation)),
         summarise((*listing.findings, *unusable)),
         image_hashes=_digests(training),
+        classes=_classes(listing.classes, config.model.num_classes),
         held_out=(tuple(_ids(validation)),),
     )
 
@@ -126,7 +129,16 @@ def _load_volumes(config: TrainConfig) -> Sources:
         summarise((*found, *unusable)),
         {**known_domains(config.model), **infos},
         tuple(digest for training, _ in divided.values() for digest in _digests(training)),
-        tuple(tuple(_ids(validation)) for _, validation in divided.values()),
+        held_out=tuple(tuple(_ids(validation)) for _, validation in divided.values()),
+    )
+
+
+def _classes(names: Sequence[str], num_classes: int) -> tuple[ClassInfo, ...]:
+    """Named and coloured, if they are as many as the network's."""
+    if len(names) != max(num_classes - 1, 1):
+        return ()
+    return tuple(
+        ClassInfo(name=name, color=color) for name, color in zip(names, cycle(CLASS_COLORS), strict=False)
     )
 
 
