@@ -63,10 +63,10 @@ def _table(arms: Sequence[ArmResult]) -> Table:
         box=SIMPLE_HEAD, caption="Mean +- standard deviation over folds; p of a paired t-test over images."
     )
     for heading in ("arm", "Dice", "IoU", "Dice - first", "p"):
-        table.add_column(heading, justify="left" if heading == "arm" else "right")
+        table.add_column(heading, justify="left" if heading == "arm" else "right", no_wrap=heading != "arm")
     for arm in arms:
-        difference = "" if arm.difference is None else f"{arm.difference:+.4f}"
-        p_value = "" if arm.test is None else f"{arm.test.p_value:.4f}"
+        difference = "" if arm.difference is None else f"{arm.difference:+.3f}"
+        p_value = "" if arm.test is None else _p_value(arm.test.p_value)
         table.add_row(arm.title, _mean(arm.score("dice")), _mean(arm.score("iou")), difference, p_value)
     return table
 
@@ -75,5 +75,9 @@ def _mean(score: Summary | None) -> str:
     if score is None:
         return "-"
     if score.fold_mean is None:
-        return f"{score.mean:.4f}"
-    return f"{score.fold_mean:.4f} +- {score.fold_deviation:.4f}"
+        return f"{score.mean:.3f}"
+    return f"{score.fold_mean:.3f} +- {score.fold_deviation:.3f}"
+
+
+def _p_value(value: float) -> str:
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from src_model import __version__
 from src_model.config import CLASS_COLORS, ClassInfo
+from src_model.data.layouts import Listing
 from src_model.errors import DataError
 from src_model.evaluation.album import Album
 from src_model.evaluation.plan import Plan
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from src_model.evaluation.report_examples import Example
 
 REPORT_NAME = "report.html"
+_PARTS = ("train", "training", "test", "data", "validation")
+"""Names of folders that say nothing of the dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,7 @@ def write_outputs(folder: Path, table: ScoreTable, album: Album, about: About) -
     metrics = table.write(folder / FILE_NAME)
     listing = about.plan.listing
     report = Report(
-        title=f"{about.info.config['name']} on {listing.root.name}",
+        title=f"{about.info.config['name']} on {_dataset(listing)}",
         table=table,
         facts=tuple(_facts(about)),
         examples=tuple(_examples(table, album)),
@@ -64,6 +67,14 @@ def write_outputs(folder: Path, table: ScoreTable, album: Album, about: About) -
         classes=_classes(about.plan, about.info, table.labels),
     )
     return metrics, write_report(folder / REPORT_NAME, report)
+
+
+def _dataset(listing: Listing) -> str:
+    """What people call it: the public dataset, else the folder, with its parent where that says more."""
+    if listing.layout not in ("pairs", "decathlon"):
+        return listing.title
+    root = listing.root
+    return f"{root.parent.name}/{root.name}" if root.name.lower() in _PARTS else root.name
 
 
 def _facts(about: About) -> Iterator[tuple[str, str]]:

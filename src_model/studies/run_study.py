@@ -112,7 +112,8 @@ def _parts(study: Study, settings: dict[str, Any], out: Path) -> list[_Part]:
                 own["model"] = {"stage1_from": before}
             config = TrainConfig.parse(merge(values, own))
             plan_stages(config)
-            scores = {k: out / f"{name}-top{k}" / folder for k in arm.top_k}
+            further = [k for k in arm.top_k if k != config.model.top_k]
+            scores = {k: out / f"{name}-top{k}" / folder for k in further}
             parts.append(_Part(name, arm, fold, config, scores))
     return parts
 
