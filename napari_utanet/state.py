@@ -50,8 +50,8 @@ class TrainState(_State):
     """Start the encoder from ImageNet weights."""
     protocol: str = "quick"
     """Named settings; those below are laid over them."""
-    stage1_epochs: int = Field(default=10, ge=0, le=100_000)
-    stage2_epochs: int = Field(default=4, ge=0, le=100_000)
+    stage1_epochs: int = Field(default=5, ge=0, le=100_000)
+    stage2_epochs: int = Field(default=3, ge=0, le=100_000)
     batch_size: int = Field(default=8, ge=1, le=4096)
     classes: int = Field(default=1, ge=1, le=MOST_CLASSES)
     """Foreground classes; 1 = everything that is not background, whatever its number."""

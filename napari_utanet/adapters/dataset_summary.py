@@ -12,13 +12,9 @@ if TYPE_CHECKING:
     from src_model.data.integrity import Integrity
     from src_model.data.problems import Problem, Severity
 
-_MENDED = (
-    "Mend or complete a file, or remove it, and press Check again: the folder is read anew, and what is "
-    "mended is trained on too."
-)
 _HEADINGS: dict[Severity, str] = {
-    "error": "Nothing can be trained on",
-    "left out": "Left out; training goes on without them",
+    "error": "Not enough to train on; add what is missing, then press Check again",
+    "left out": "Left out; mend, complete or remove them, then press Check again",
     "note": "Used all the same, but worth a look",
 }
 
@@ -84,12 +80,12 @@ def _details(report: Integrity) -> str:
     parts = []
     for severity, heading in _HEADINGS.items():
         lines = [
-            f"  {_place(problem.file, report.root)}: {problem.what}"
+            f"• {_place(problem.file, report.root)}: {problem.what}"
             for problem in report.problems
             if problem.severity == severity
         ]
         parts += ["\n".join([f"{heading}:", *lines])] if lines else []
-    return "\n\n".join([*parts, _MENDED]) if parts else ""
+    return "\n\n".join(parts)
 
 
 def _place(file: Path | None, root: Path) -> str:

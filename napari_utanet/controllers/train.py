@@ -66,6 +66,7 @@ class TrainController:
         self._shelf = shelf
         self._engine = engine
         self._unfinished: Path | None = None
+        self._refused = False
         self._images = LayerChoices(viewer, is_image, view.set_image_layers, self._choose_image)
         self._labels = LayerChoices(viewer, is_labels, view.set_labels_layers, self._choose_labels)
         self._data = TrainData(state, view, preview_worker, self._layers, make_preview, check)
@@ -76,6 +77,8 @@ class TrainController:
         state.events.model.connect(self._network_chosen)
         state.events.protocol.connect(self._apply_protocol)
         state.events.out.connect(self._out_chosen)
+        for changed in (state.events.source, state.events.folder, state.events.layout, state.events.model):
+            changed.connect(self._forget_refusal)
         self._images.start()
         self._labels.start()
         self._network_chosen(state.model)
@@ -96,8 +99,10 @@ class TrainController:
             if self._data.mismatch and not request.config.resume:
                 raise ConfigError(self._data.mismatch)
         except UTANetError as error:
+            self._refused = True
             self._view.set_status(str(error), error=True)
             return
+        self._refused = False
         engine = self._engine
         listener = TrainListener(self._view, request.config, self._finished, self._idle)
         self._state.out = request.config.out
@@ -143,6 +148,12 @@ class TrainController:
         offered = name in models_with_weights()
         self._state.imagenet = self._state.imagenet and offered
         self._view.set_imagenet_offered(offered)
+
+    def _forget_refusal(self) -> None:
+        """What was refused has been changed since; why it was is no longer true."""
+        if self._refused:
+            self._refused = False
+            self._view.set_status("")
 
     def _apply_protocol(self, name: str) -> None:
         """Its settings into the fields; network, layout and classes only where it names them."""

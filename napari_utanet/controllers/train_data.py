@@ -89,9 +89,9 @@ class TrainData:
         if has is None or self._state.model in list_models(dims=has):
             return ""
         held, taken = ("images", "volumes") if has == 2 else ("volumes", "flat images")
-        fitting = ", ".join(list_models(dims=has))
         return (
-            f"These are {held} but the network '{self._state.model}' takes {taken}; choose one of: {fitting}."
+            f"These are {held} but the network '{self._state.model}' takes {taken}; choose another "
+            f"architecture, such as {list_models(dims=has)[0]}."
         )
 
     def look(self) -> None:

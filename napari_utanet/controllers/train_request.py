@@ -135,7 +135,7 @@ def make_preview(request: PreviewRequest) -> Preview:
         raise DataError("Choose a folder of pairs: images in one subfolder, masks in another.")
     listing = find_cases(request.folder, request.layout)
     case, shown_image, mask = _first_readable(listing)
-    caption = case.id if request.checked else f"{len(listing.cases)} pairs; this is {case.id}"
+    caption = case.image.name if request.checked else f"{len(listing.cases)} pairs; this is {case.id}"
     return draw_preview(shown_image, mask, caption)
 
 

@@ -33,7 +33,7 @@ class TrainFields:
             "a_mask.png, or a dataset laid out as its authors give it out.",
             title="Choose a folder of images and masks",
         )
-        self.layout = _choice("layout", _layouts(), "How the images and masks lie in the folder.")
+        self.layout = _layout_choice()
         self.image_layer = Choice(
             empty="No image is open", name="image_layer", tooltip="The image that was drawn on."
         )
@@ -133,10 +133,18 @@ def _choice(name: str, choices: list[tuple[str, str]], tooltip: str) -> Choice:
     return field
 
 
-def _layouts() -> list[tuple[str, str]]:
-    names = reversed(list_layouts())
-    titles = [(sentence_case(layout_named(name).title), name) for name in names]
-    return [("Recognise by itself", "auto"), *titles]
+def _layout_choice() -> Choice:
+    """Pairs first; each says what belongs into the folder when it is pointed at."""
+    layouts = [layout_named(name) for name in reversed(list_layouts())]
+    titles = [(sentence_case(layout.title), layout.name) for layout in layouts]
+    field = _choice(
+        "layout", [("Recognise by itself", "auto"), *titles], "How the images and masks lie in the folder."
+    )
+    _explain(
+        field,
+        ["By the names of files and subfolders.", *(f"Expected: {layout.expects}." for layout in layouts)],
+    )
+    return field
 
 
 def _protocol_choice() -> Choice:
@@ -147,9 +155,13 @@ def _protocol_choice() -> Choice:
         [(_PROTOCOLS.get(name, name), name) for name in names],
         "Sets epochs, batch and how images are cut; those of one dataset also network and layout.",
     )
-    for row, name in enumerate(names):
-        field.native.setItemData(row, purpose(name), Qt.ItemDataRole.ToolTipRole)
+    _explain(field, [purpose(name) for name in names])
     return field
+
+
+def _explain(field: Choice, tips: list[str]) -> None:
+    for row, tip in enumerate(tips):
+        field.native.setItemData(row, tip, Qt.ItemDataRole.ToolTipRole)
 
 
 def _number(name: str, least: int, most: int, tooltip: str) -> SpinBox:
