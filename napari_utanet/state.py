@@ -8,6 +8,8 @@ from typing import Literal
 from psygnal import EventedModel
 from pydantic import ConfigDict, Field
 
+MOST_CLASSES = 254
+
 
 class _State(EventedModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=True, use_attribute_docstrings=True)
@@ -39,16 +41,19 @@ class TrainState(_State):
 
     source: Literal["sample", "folder", "layers"] = "sample"
     folder: Path | None = None
+    layout: str = "auto"
+    """How the folder is laid out; ``auto`` = recognised."""
     image_layer: str | None = None
     labels_layer: str | None = None
     model: str = "utanet"
     imagenet: bool = False
     """Start the encoder from ImageNet weights."""
-    preset: Literal["quick", "paper"] = "quick"
-    stage1_epochs: int = Field(default=10, ge=0, le=100_000)
-    stage2_epochs: int = Field(default=4, ge=0, le=100_000)
+    protocol: str = "quick"
+    """Named settings; those below are laid over them."""
+    stage1_epochs: int = Field(default=5, ge=0, le=100_000)
+    stage2_epochs: int = Field(default=3, ge=0, le=100_000)
     batch_size: int = Field(default=8, ge=1, le=4096)
-    classes: int = Field(default=1, ge=1, le=254)
+    classes: int = Field(default=1, ge=1, le=MOST_CLASSES)
     """Foreground classes; 1 = everything that is not background, whatever its number."""
     device: str = "auto"
     out: Path | None = None

@@ -27,3 +27,8 @@ def duration(seconds: float) -> str:
 def count(number: int, thing: str) -> str:
     """``"1 object"``, ``"12 objects"``."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def sentence_case(text: str) -> str:
+    """The text with a capital first letter, the rest as it is."""
+    return text[:1].upper() + text[1:]

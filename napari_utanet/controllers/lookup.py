@@ -37,7 +37,7 @@ def find_facts(control: Control, soon: Sequence[str]) -> Iterator[Facts]:
     from src_model.models.registry import list_models
 
     control.check()
-    yield Facts(devices=tuple(list_devices()), models=tuple(list_models(dims=2)))
+    yield Facts(devices=tuple(list_devices()), models=tuple(list_models()))
     for module in soon:
         control.check()
         import_module(module)

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from napari_utanet.adapters.from_layer import is_image, is_labels
-from napari_utanet.adapters.pairs import Preview, export_pair
+from napari_utanet.adapters.pairs import export_pair
 from napari_utanet.controllers.layer_choices import LayerChoices
 from napari_utanet.controllers.runs import latest_unfinished, unfinished_epochs
+from napari_utanet.controllers.train_data import Checker, PreviewMaker, TrainData, default_checker
 from napari_utanet.controllers.train_listener import TrainListener
 from napari_utanet.controllers.train_request import (
-    PreviewRequest,
     TrainRequest,
     make_preview,
-    preview_request,
     resolve,
 )
 from napari_utanet.controllers.train_view import TrainView
@@ -23,12 +22,11 @@ from napari_utanet.shelf import Shelf, runs_folder
 from napari_utanet.state import TrainState
 from napari_utanet.worker import Worker
 from src_model import events as ev
-from src_model.errors import UTANetError
+from src_model.errors import ConfigError, UTANetError
 from src_model.models.registry import models_with_weights
 from src_model.protocols import protocol
 
 Engine = Callable[..., Iterable[object]]
-PreviewMaker = Callable[[PreviewRequest], Preview]
 
 
 def default_engine(*arguments: Any, **options: Any) -> Iterable[object]:
@@ -44,8 +42,8 @@ class TrainController:
     Parameters
     ----------
     worker, preview_worker
-        One for the run, one for pictures of the training pairs.
-    engine, make_preview
+        One for the run, one to look at the images to train on.
+    engine, make_preview, check
         What is run; tests pass their own.
     """
 
@@ -60,32 +58,31 @@ class TrainController:
         *,
         engine: Engine = default_engine,
         make_preview: PreviewMaker = make_preview,
+        check: Checker = default_checker,
     ) -> None:
         self._state = state
         self._view = view
         self._worker = worker
-        self._preview_worker = preview_worker
         self._shelf = shelf
         self._engine = engine
-        self._make_preview = make_preview
         self._unfinished: Path | None = None
+        self._refused = False
         self._images = LayerChoices(viewer, is_image, view.set_image_layers, self._choose_image)
         self._labels = LayerChoices(viewer, is_labels, view.set_labels_layers, self._choose_labels)
+        self._data = TrainData(state, view, preview_worker, self._layers, make_preview, check)
         view.start_clicked.connect(self.start)
         view.pause_clicked.connect(self.pause_or_continue)
         view.stop_clicked.connect(self.stop)
         view.unfinished_clicked.connect(self.take_unfinished)
         state.events.model.connect(self._network_chosen)
-        state.events.preset.connect(self._apply_preset)
+        state.events.protocol.connect(self._apply_protocol)
         state.events.out.connect(self._out_chosen)
-        for changed in (state.events.source, state.events.folder):
-            changed.connect(self._look_at_source)
-        for changed in (state.events.image_layer, state.events.labels_layer):
-            changed.connect(self._look_at_layers)
+        for changed in (state.events.source, state.events.folder, state.events.layout, state.events.model):
+            changed.connect(self._forget_refusal)
         self._images.start()
         self._labels.start()
         self._network_chosen(state.model)
-        self._look_at_source()
+        self._data.look()
         self._idle()
 
     def close(self) -> None:
@@ -97,12 +94,15 @@ class TrainController:
         """Begin or resume a run; a second call while one is running does nothing."""
         if self._worker.running:
             return
-        image, labels = self._images.get(self._state.image_layer), self._labels.get(self._state.labels_layer)
         try:
-            request = resolve(self._state, image, labels)
+            request = resolve(self._state, *self._layers(), self._data.class_names)
+            if self._data.mismatch and not request.config.resume:
+                raise ConfigError(self._data.mismatch)
         except UTANetError as error:
+            self._refused = True
             self._view.set_status(str(error), error=True)
             return
+        self._refused = False
         engine = self._engine
         listener = TrainListener(self._view, request.config, self._finished, self._idle)
         self._state.out = request.config.out
@@ -149,11 +149,23 @@ class TrainController:
         self._state.imagenet = self._state.imagenet and offered
         self._view.set_imagenet_offered(offered)
 
-    def _apply_preset(self, name: str) -> None:
-        values = protocol(name)
-        self._state.stage1_epochs = values["stage1"]["epochs"]
-        self._state.stage2_epochs = values["stage2"]["epochs"]
-        self._state.batch_size = values.get("batch_size", 16)
+    def _forget_refusal(self) -> None:
+        """What was refused has been changed since; why it was is no longer true."""
+        if self._refused:
+            self._refused = False
+            self._view.set_status("")
+
+    def _apply_protocol(self, name: str) -> None:
+        """Its settings into the fields; network, layout and classes only where it names them."""
+        values, state = protocol(name), self._state
+        model = values.get("model", {})
+        state.stage1_epochs = values["stage1"]["epochs"]
+        state.stage2_epochs = 0 if values.get("stage") == "first" else values["stage2"]["epochs"]
+        state.batch_size = values.get("batch_size", 16)
+        state.model = model.get("name", state.model)
+        if "num_classes" in model:
+            state.classes = max(model["num_classes"] - 1, 1)
+        state.layout = values.get("data", {}).get("layout", state.layout)
 
     def _look_at_out(self) -> None:
         """Offer to resume: the chosen folder's run, or else the latest one that was not finished."""
@@ -176,47 +188,14 @@ class TrainController:
             "with its own settings; clear the run folder to start a new run."
         )
 
-    def _look_at_source(self) -> None:
-        image, labels = self._images.get(self._state.image_layer), self._labels.get(self._state.labels_layer)
-        try:
-            request = preview_request(self._state, image, labels)
-        except UTANetError as error:
-            self._view.set_preview(None, str(error))
-            return
-        maker = self._make_preview
-
-        def work(control: ev.Control) -> Iterator[Preview]:
-            control.check()
-            yield maker(request)
-
-        self._preview_worker.start(work, _PreviewListener(self._view), supersede=True)
-
-    def _look_at_layers(self) -> None:
-        if self._state.source == "layers":
-            self._look_at_source()
+    def _layers(self) -> tuple[Any | None, Any | None]:
+        return self._images.get(self._state.image_layer), self._labels.get(self._state.labels_layer)
 
     def _choose_image(self, layer: str) -> None:
         self._state.image_layer = layer
 
     def _choose_labels(self, layer: str) -> None:
         self._state.labels_layer = layer
-
-
-class _PreviewListener:
-    """Puts the picture into the dock, or says why there is none."""
-
-    def __init__(self, view: TrainView) -> None:
-        self._view = view
-
-    def on_event(self, event: object) -> None:
-        if isinstance(event, Preview):
-            self._view.set_preview(event, event.caption)
-
-    def on_error(self, message: str) -> None:
-        self._view.set_preview(None, message)
-
-    def on_end(self) -> None:
-        """Nothing to do."""
 
 
 def _work(request: TrainRequest, engine: Engine, control: ev.Control) -> Iterator[object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
+from napari_utanet.adapters.dataset_summary import DatasetSummary
 from napari_utanet.adapters.pairs import Preview
 from napari_utanet.controllers.layer_choices import Choices
 from src_model.events import EpochFinished, ExpertUsage
@@ -18,6 +19,7 @@ class TrainView(Protocol):
     start_clicked: Any
     pause_clicked: Any
     stop_clicked: Any
+    check_clicked: Any
     unfinished_clicked: Any
 
     def set_image_layers(self, choices: Choices) -> None:
@@ -49,6 +51,9 @@ class TrainView(Protocol):
 
     def set_preview(self, preview: Preview | None, caption: str) -> None:
         """A picture of one training pair, or why there is none."""
+
+    def set_dataset(self, summary: DatasetSummary) -> None:
+        """What the chosen images are, and what is wrong with them; empty = nothing to say."""
 
     def start_curves(self, stages: Sequence[tuple[str, int]]) -> None:
         """Empty the curves; the stages with their number of epochs."""

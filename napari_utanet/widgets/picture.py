@@ -37,6 +37,7 @@ class Picture(QWidget):  # type: ignore[misc]
         """``picture`` is (h, w, 3) or ``None``."""
         self.caption.say(caption)
         self.image.setVisible(picture is not None)
+        self.setVisible(picture is not None or bool(caption))
         if picture is not None:
             self.image.setPixmap(_pixmap(picture))
 

@@ -57,6 +57,13 @@ QPushButton:disabled { color: rgba(150, 150, 150, 160); }
 """
 """The buttons beside it."""
 
+SMALL = """
+QPushButton { padding: 3px 8px; border-radius: 4px; }
+QPushButton:focus { border: 1px solid #9db6ff; }
+QPushButton:checked { background-color: rgba(74, 114, 218, 110); }
+"""
+"""Buttons at the end of a line of text."""
+
 
 BAR = """
 QProgressBar { background-color: rgba(128, 128, 128, 70); border: none; border-radius: 3px; }

@@ -8,20 +8,22 @@ from typing import Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton
 
+from napari_utanet.adapters.dataset_summary import DatasetSummary
 from napari_utanet.adapters.pairs import Preview
 from napari_utanet.controllers.layer_choices import Choices
 from napari_utanet.controllers.lookup import TRAINING, Facts
 from napari_utanet.controllers.train import (
     Engine,
-    PreviewMaker,
     TrainController,
     default_engine,
 )
+from napari_utanet.controllers.train_data import Checker, PreviewMaker, default_checker
 from napari_utanet.controllers.train_request import make_preview
 from napari_utanet.controllers.train_view import Mode
 from napari_utanet.shelf import Shelf, shared_shelf
 from napari_utanet.state import TrainState
 from napari_utanet.widgets.curves import Curves
+from napari_utanet.widgets.dataset_report import DatasetReport
 from napari_utanet.widgets.dock import Dock
 from napari_utanet.widgets.fields import Progress, Status, bind
 from napari_utanet.widgets.picture import Picture
@@ -39,7 +41,7 @@ class TrainDock(Dock):
     ----------
     napari_viewer
         The viewer whose layers may be trained on.
-    engine, make_preview, shelf
+    engine, make_preview, check, shelf
         Replaced in tests.
     """
 
@@ -47,6 +49,7 @@ class TrainDock(Dock):
     pause_clicked = Signal()
     stop_clicked = Signal()
     unfinished_clicked = Signal()
+    check_clicked = Signal()
 
     def __init__(
         self,
@@ -54,12 +57,14 @@ class TrainDock(Dock):
         *,
         engine: Engine = default_engine,
         make_preview: PreviewMaker = make_preview,
+        check: Checker = default_checker,
         shelf: Shelf | None = None,
     ) -> None:
         super().__init__(napari_viewer, ("train", "preview"), TRAINING)
         self.state = TrainState()
         self.fields = TrainFields()
         self.picture = Picture("One training pair; the line is the outline of its mask.")
+        self.dataset = DatasetReport()
         self.unfinished_button = QPushButton()
         self.start_button = QPushButton("Start")
         self.pause_button = QPushButton("Pause")
@@ -82,6 +87,7 @@ class TrainDock(Dock):
             shelf or shared_shelf(),
             engine=engine,
             make_preview=make_preview,
+            check=check,
         )
 
     def _lay_out(self) -> None:
@@ -101,6 +107,7 @@ class TrainDock(Dock):
             buttons.addWidget(button, stretch)
         self.body.addWidget(self.fields.data)
         self.body.addWidget(self.picture)
+        self.body.addWidget(self.dataset)
         self.body.addWidget(self.fields.settings)
         self.body.addWidget(self.unfinished_button)
         self.body.addLayout(buttons)
@@ -115,6 +122,7 @@ class TrainDock(Dock):
         self.pause_button.clicked.connect(lambda: self.pause_clicked.emit())
         self.stop_button.clicked.connect(lambda: self.stop_clicked.emit())
         self.unfinished_button.clicked.connect(lambda: self.unfinished_clicked.emit())
+        self.dataset.check_button.clicked.connect(lambda: self.check_clicked.emit())
         self.state.events.source.connect(self.fields.show_source)
         self.fields.show_source(self.state.source)
 
@@ -170,6 +178,10 @@ class TrainDock(Dock):
     def set_preview(self, preview: Preview | None, caption: str) -> None:
         """A picture of one training pair, or why there is none."""
         self.picture.show_picture(None if preview is None else preview.picture, caption)
+
+    def set_dataset(self, summary: DatasetSummary) -> None:
+        """What the chosen images are, and what is wrong with them."""
+        self.dataset.show_summary(summary)
 
     def start_curves(self, stages: Sequence[tuple[str, int]]) -> None:
         """Empty the curves."""

@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from magicgui.widgets import SpinBox
+from qtpy.QtCore import Qt
 
 from napari_utanet.widgets.fields import Choice, Form, PathField
 from napari_utanet.widgets.run_dock import check_box, device_field
+from napari_utanet.wording import sentence_case
+from src_model.data.layouts import layout_named, list_layouts
+from src_model.protocols import list_protocols, purpose
 
-_SOURCES = [("Sample nuclei", "sample"), ("A folder of pairs", "folder"), ("Layers in the viewer", "layers")]
-_PRESETS = [("Quick, for a CPU", "quick"), ("As in the paper", "paper")]
+_SOURCES = [("Sample nuclei", "sample"), ("A folder", "folder"), ("Layers in the viewer", "layers")]
+_PROTOCOLS = {
+    "quick": "Quick, for a CPU",
+    "paper": "As in the paper",
+    "native": "Crops at native resolution",
+}
+"""Those that any dataset may be trained by; the others are for one dataset and keep their names."""
 
 
 class TrainFields:
@@ -19,11 +28,12 @@ class TrainFields:
     def __init__(self) -> None:
         self.source = _choice("source", _SOURCES, "Where the images and their masks come from.")
         self.folder = PathField(
-            placeholder="Images and masks in subfolders",
-            tooltip="A folder with one subfolder of images and one of masks, or files like a.png and "
-            "a_mask.png.",
-            title="Choose a folder of pairs",
+            placeholder="Images with their masks",
+            tooltip="A folder with one subfolder of images and one of masks, files like a.png and "
+            "a_mask.png, or a dataset laid out as its authors give it out.",
+            title="Choose a folder of images and masks",
         )
+        self.layout = _layout_choice()
         self.image_layer = Choice(
             empty="No image is open", name="image_layer", tooltip="The image that was drawn on."
         )
@@ -39,9 +49,7 @@ class TrainFields:
             "Begin with an encoder that has learned from a million photographs; it is fetched once from "
             "download.pytorch.org.",
         )
-        self.preset = _choice(
-            "preset", _PRESETS, "Sets epochs, batch and crops: for minutes on a CPU, or as the paper trained."
-        )
+        self.protocol = _protocol_choice()
         self.stage1_epochs = _number(
             "stage1_epochs", 0, 100_000, "Passes over the images that train encoder and decoder."
         )
@@ -72,7 +80,7 @@ class TrainFields:
     def by_name(self) -> dict[str, Any]:
         """The fields by the name of the state they show."""
         names = (
-            "source", "folder", "image_layer", "labels_layer", "model", "imagenet", "preset",
+            "source", "folder", "layout", "image_layer", "labels_layer", "model", "imagenet", "protocol",
             "stage1_epochs", "stage2_epochs", "batch_size", "classes", "device", "out",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
@@ -80,6 +88,7 @@ class TrainFields:
     def show_source(self, source: str) -> None:
         """Show the fields that the source of images needs."""
         self.data.set_row_shown(self.folder, source == "folder")
+        self.data.set_row_shown(self.layout, source == "folder")
         self.data.set_row_shown(self.image_layer, source == "layers")
         self.data.set_row_shown(self.labels_layer, source == "layers")
 
@@ -91,8 +100,8 @@ class TrainFields:
     def rest_for_resume(self, resumable: bool) -> None:
         """A resumed run has its own settings, all but device and folder."""
         for field in (
-            self.source, self.folder, self.image_layer, self.labels_layer, self.model, self.preset,
-            self.stage1_epochs, self.stage2_epochs, self.batch_size, self.classes,
+            self.source, self.folder, self.layout, self.image_layer, self.labels_layer, self.model,
+            self.protocol, self.stage1_epochs, self.stage2_epochs, self.batch_size, self.classes,
         ):  # fmt: skip
             if isinstance(field, PathField):
                 field.setEnabled(not resumable)
@@ -104,11 +113,12 @@ class TrainFields:
     def _fill(self) -> None:
         self.data.add("Images", self.source)
         self.data.add("Folder", self.folder)
+        self.data.add("Layout", self.layout)
         self.data.add("Image", self.image_layer)
         self.data.add("Labels", self.labels_layer)
+        self.settings.add("Protocol", self.protocol)
         self.settings.add("Architecture", self.model)
         self.settings.add("", self.imagenet)
-        self.settings.add("Preset", self.preset)
         self.settings.add("Epochs, stage 1", self.stage1_epochs)
         self.settings.add("Epochs, stage 2", self.stage2_epochs)
         self.settings.add("Batch", self.batch_size)
@@ -121,6 +131,37 @@ def _choice(name: str, choices: list[tuple[str, str]], tooltip: str) -> Choice:
     field = Choice(empty="", name=name, tooltip=tooltip)
     field.set_choices(choices)
     return field
+
+
+def _layout_choice() -> Choice:
+    """Pairs first; each says what belongs into the folder when it is pointed at."""
+    layouts = [layout_named(name) for name in reversed(list_layouts())]
+    titles = [(sentence_case(layout.title), layout.name) for layout in layouts]
+    field = _choice(
+        "layout", [("Recognise by itself", "auto"), *titles], "How the images and masks lie in the folder."
+    )
+    _explain(
+        field,
+        ["By the names of files and subfolders.", *(f"Expected: {layout.expects}." for layout in layouts)],
+    )
+    return field
+
+
+def _protocol_choice() -> Choice:
+    """The general protocols first; each says what it is for when it is pointed at."""
+    names = [*_PROTOCOLS, *(name for name in list_protocols() if name not in _PROTOCOLS)]
+    field = _choice(
+        "protocol",
+        [(_PROTOCOLS.get(name, name), name) for name in names],
+        "Sets epochs, batch and how images are cut; those of one dataset also network and layout.",
+    )
+    _explain(field, [purpose(name) for name in names])
+    return field
+
+
+def _explain(field: Choice, tips: list[str]) -> None:
+    for row, tip in enumerate(tips):
+        field.native.setItemData(row, tip, Qt.ItemDataRole.ToolTipRole)
 
 
 def _number(name: str, least: int, most: int, tooltip: str) -> SpinBox:

@@ -74,6 +74,8 @@ class Integrity:
     mask_endings: tuple[str, ...]
     """By which a mask's name is told from its image's."""
     problems: tuple[Problem, ...]
+    class_names: tuple[str, ...] = ()
+    """Of the foreground classes 1, 2, ..., whether they stand in the masks or not, where the format tells."""
 
     @property
     def trainable(self) -> bool:
@@ -240,6 +242,7 @@ def _report(
         spacing_mm=_median(spacings) if spacings else None,
         mask_endings=mask_endings or MASK_ENDINGS,
         problems=tuple(dict.fromkeys(problems)),
+        class_names=listing.classes,
     )
 
 

@@ -52,6 +52,7 @@ class Signals:
     pause_clicked = Signal()
     stop_clicked = Signal()
     unfinished_clicked = Signal()
+    check_clicked = Signal()
 
 
 def mock_view(protocol: type) -> Any:

@@ -164,8 +164,8 @@ def test_the_run_that_was_not_finished_last_time_is_offered(
     assert "0 of 4 epochs done" in later.status.text()
 
 
-def test_the_preset_fills_in_epochs_and_batch(dock: TrainDock, press: Any, finish: Any, trainer: Any) -> None:
-    dock.fields.preset.value = "paper"
+def test_a_protocol_fills_in_epochs_and_batch(dock: TrainDock, press: Any, finish: Any, trainer: Any) -> None:
+    dock.fields.protocol.value = "paper"
 
     shown = (dock.fields.stage1_epochs.value, dock.fields.stage2_epochs.value, dock.fields.batch_size.value)
 
@@ -215,7 +215,7 @@ def test_a_folder_is_asked_for_and_a_missing_one_named(dock: TrainDock, press: A
     assert trainer.configs == []
 
 
-def test_a_folder_without_pairs_is_told_in_the_preview(
+def test_a_folder_without_pairs_is_told_in_red(
     open_dock: Any, trainer: Any, tmp_path: Path, qtbot: Any
 ) -> None:
     dock = open_dock(TrainDock, engine=trainer)
@@ -223,7 +223,9 @@ def test_a_folder_without_pairs_is_told_in_the_preview(
 
     dock.fields.folder.value = tmp_path
 
-    qtbot.waitUntil(lambda: "No pairs" in dock.picture.caption.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "No pairs" in dock.dataset.error.text(), timeout=10_000)
+    assert dock.dataset.error.is_error
+    assert dock.picture.caption.text() == ""
 
 
 def test_the_sample_nuclei_are_previewed_with_an_outline(open_dock: Any, trainer: Any, qtbot: Any) -> None:
