@@ -103,7 +103,8 @@ def describe(report: Integrity) -> list[tuple[str, str]]:
 def _classes(classes: tuple[ClassShare, ...]) -> Table:
     table = Table("number", "class", "images", "pixels")
     for item in classes:
-        table.add_row(str(item.value), Text(item.name), str(item.images), f"{item.share:.2%}")
+        name = item.name or ("foreground" if len(classes) == 2 else f"class {item.value}")
+        table.add_row(str(item.value), Text(name), str(item.images), f"{item.share:.2%}")
     return table
 
 
