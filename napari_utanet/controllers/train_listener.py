@@ -8,6 +8,7 @@ from pathlib import Path
 from napari_utanet.controllers.train_view import TrainView
 from napari_utanet.wording import duration, time_left
 from src_model import events as ev
+from src_model.evaluation.events import CaseScored
 from src_model.config import TrainConfig
 
 PROGRESS_STEPS = 1000
@@ -59,6 +60,9 @@ class TrainListener:
             self._view.set_note("\n".join(self._notes[-2:]))
         elif isinstance(event, ev.StageFinished):
             self._view.set_status(f"{_stage(event.stage)} done: best Dice {event.best_dice:.3f}.")
+        elif isinstance(event, CaseScored):
+            text = f"Scoring the images held out, {event.done} of {event.total}"
+            self._view.set_progress(event.done, event.total, text)
         elif isinstance(event, ev.RunStopped):
             self._concluded = True
             self._view.set_status(event.message)
@@ -66,9 +70,10 @@ class TrainListener:
             self._concluded = True
             self._view.set_progress(1, 1, "")
             self._on_finished(event.checkpoint)
+            report = "" if event.report is None else f" Its scores and pictures: {event.report}."
             self._view.set_status(
                 f"Done in {duration(event.seconds)}: Dice {event.dice:.2f} on the images held out. "
-                "The model is chosen in UTANet: Segment."
+                f"The model is chosen in UTANet: Segment.{report}"
             )
 
     def on_error(self, message: str) -> None:
