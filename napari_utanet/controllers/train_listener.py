@@ -8,8 +8,8 @@ from pathlib import Path
 from napari_utanet.controllers.train_view import TrainView
 from napari_utanet.wording import duration, time_left
 from src_model import events as ev
-from src_model.evaluation.events import CaseScored
 from src_model.config import TrainConfig
+from src_model.evaluation.events import CaseScored
 
 PROGRESS_STEPS = 1000
 """Resolution of the progress bar."""
