@@ -15,7 +15,9 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Side = Annotated[int, Field(ge=8, le=512)]
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """Base of what is read from YAML: unknown keys are refused, nothing can be changed."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
@@ -23,7 +25,7 @@ CLASS_COLORS = ("#2ec4b6", "#ff9f1c", "#e71d36", "#8ac926", "#6a4c93", "#1982c4"
 """For classes that were given none, in turn."""
 
 
-class ClassInfo(_Frozen):
+class ClassInfo(Frozen):
     """One class of a mask."""
 
     name: str
@@ -32,14 +34,14 @@ class ClassInfo(_Frozen):
     """Display colour, ``#rrggbb``."""
 
 
-class Normalisation(_Frozen):
+class Normalisation(Frozen):
     """Per-channel standardisation that follows the scaling of intensities to 0..1."""
 
     mean: tuple[float, ...] = (0.5,)
     std: tuple[float, ...] = (0.25,)
 
 
-class DomainInfo(_Frozen):
+class DomainInfo(Frozen):
     """What a checkpoint knows of one domain (organ, modality) of a network that serves several."""
 
     classes: tuple[ClassInfo, ...] = ()
@@ -52,7 +54,7 @@ class DomainInfo(_Frozen):
     """Voxels (Z, Y, X) of the patches that it was trained on."""
 
 
-class ModelConfig(_Frozen):
+class ModelConfig(Frozen):
     """Which network."""
 
     name: str = "utanet"
@@ -73,7 +75,7 @@ class ModelConfig(_Frozen):
     """Checkpoint of stage 1 for ``stage: second``, so that several runs may share it."""
 
 
-class DataConfig(_Frozen):
+class DataConfig(Frozen):
     """Which images, and how they reach the network."""
 
     root: Path
@@ -106,7 +108,7 @@ class DataConfig(_Frozen):
         return self
 
 
-class AugmentConfig(_Frozen):
+class AugmentConfig(Frozen):
     """Probability and reach of each augmentation, applied to image and mask together."""
 
     flip: Probability = 0.5
@@ -129,7 +131,7 @@ class AugmentConfig(_Frozen):
     """Largest change of size in ``shift_scale_rotate``: 0.15 = between 1/1.15 and 1.15."""
 
 
-class VolumeConfig(_Frozen):
+class VolumeConfig(Frozen):
     """How volumes reach a 3-D network; images do not use it."""
 
     patch_size: tuple[Side, Side, Side] = (64, 64, 64)
@@ -148,7 +150,7 @@ class VolumeConfig(_Frozen):
     """Add Gaussian noise."""
 
 
-class StageConfig(_Frozen):
+class StageConfig(Frozen):
     """Optimisation of one stage (AdamW with a cosine schedule)."""
 
     epochs: int = Field(ge=0, le=100_000)
@@ -161,7 +163,7 @@ class StageConfig(_Frozen):
     """The learning rate first rises from 0 for so many epochs, which belong to ``epochs``."""
 
 
-class TrainConfig(_Frozen):
+class TrainConfig(Frozen):
     """One training run, complete: the same configuration and data give the same weights."""
 
     data: DataConfig

@@ -190,8 +190,12 @@ def _name(metric: str, unit: str) -> str:
 def _test(test: Test | None) -> str:
     if test is None:
         return "-"
-    p = "< 0.0001" if test.p_value < 1e-4 else f"{test.p_value:.4f}"
-    return f"{p}{' *' if test.significant else ''}\nd {test.effect_size:+.2f}"
+    return f"{p_value(test)}{' *' if test.significant else ''}\nd {test.effect_size:+.2f}"
+
+
+def p_value(test: Test) -> str:
+    """Four digits of a test's p-value."""
+    return "< 0.0001" if test.p_value < 1e-4 else f"{test.p_value:.4f}"
 
 
 def _plain(row: Difference) -> dict[str, object]:

@@ -13,6 +13,7 @@ from rich.table import Table
 from src_model import events as ev
 from src_model.cli.commands import Json, app
 from src_model.cli.follow import follow, results
+from src_model.cli.judge import p_value
 from src_model.cli.settings import Assignments, ConfigFile, Protocol, merged_settings
 from src_model.studies.events import StudyFinished
 from src_model.studies.study import read_study
@@ -66,8 +67,8 @@ def _table(arms: Sequence[ArmResult]) -> Table:
         table.add_column(heading, justify="left" if heading == "arm" else "right", no_wrap=heading != "arm")
     for arm in arms:
         difference = "" if arm.difference is None else f"{arm.difference:+.3f}"
-        p_value = "" if arm.test is None else _p_value(arm.test.p_value)
-        table.add_row(arm.title, _mean(arm.score("dice")), _mean(arm.score("iou")), difference, p_value)
+        p = "" if arm.test is None else p_value(arm.test)
+        table.add_row(arm.title, _mean(arm.score("dice")), _mean(arm.score("iou")), difference, p)
     return table
 
 
@@ -77,7 +78,3 @@ def _mean(score: Summary | None) -> str:
     if score.fold_mean is None:
         return f"{score.mean:.3f}"
     return f"{score.fold_mean:.3f} +- {score.fold_deviation:.3f}"
-
-
-def _p_value(value: float) -> str:
-    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"

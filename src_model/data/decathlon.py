@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from src_model.data.case import Case
 from src_model.data.problems import Problem, summarise
 from src_model.data.volumes import volume_stem
 from src_model.errors import DataError
@@ -16,29 +17,12 @@ DESCRIPTION = "dataset.json"
 
 
 @dataclass(frozen=True)
-class VolumeCase:
-    """One volume with its mask."""
-
-    id: str
-    """File name without its ending."""
-    image: Path
-    """``.nii`` or ``.nii.gz``."""
-    mask: Path
-    """Of the same grid; class numbers."""
-
-    @property
-    def group(self) -> str:
-        """Who must not be divided between training and testing: each case is a patient."""
-        return self.id
-
-
-@dataclass(frozen=True)
 class Decathlon:
     """What one folder holds."""
 
     name: str
     """Of the dataset, e.g. ``Hippocampus``."""
-    cases: tuple[VolumeCase, ...]
+    cases: tuple[Case, ...]
     """Those that can be trained on, by name."""
     modalities: tuple[str, ...]
     """Of the image's channels, in their order."""
@@ -75,7 +59,7 @@ def read_decathlon(root: str | Path) -> Decathlon:
             f"{root / DESCRIPTION} lacks 'training', 'modality' or 'labels'; expected the list of the "
             "Medical Segmentation Decathlon."
         )
-    cases: dict[str, VolumeCase] = {}
+    cases: dict[str, Case] = {}
     problems: list[Problem] = []
     for entry in listed:
         case = _case(root, entry)
@@ -115,7 +99,7 @@ def _read_description(root: Path) -> dict[str, Any]:
     return description
 
 
-def _case(root: Path, entry: Any) -> VolumeCase | Problem:
+def _case(root: Path, entry: Any) -> Case | Problem:
     """One listed case, or why it is left out."""
     if not isinstance(entry, dict) or not all(isinstance(entry.get(k), str) for k in ("image", "label")):
         return Problem(root / DESCRIPTION, f"its entry {entry!r} names no image and label", "note")
@@ -125,7 +109,8 @@ def _case(root: Path, entry: Any) -> VolumeCase | Problem:
             return Problem(path, f"it lies outside of {root}")
         if not path.is_file():
             return Problem(path, f"it is listed in {DESCRIPTION} but missing")
-    return VolumeCase(id=volume_stem(image), image=image, mask=mask)
+    name = volume_stem(image)
+    return Case(id=name, image=image, mask=mask, group=name)  # each case is a patient
 
 
 def _in_order(root: Path, named: Mapping[str, Any]) -> tuple[str, ...]:

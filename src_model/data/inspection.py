@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from src_model.data.case import Case
 from src_model.data.headers import read_header, states_voxel_size
 from src_model.data.image_io import IMAGE_SUFFIXES, check_image
-from src_model.data.layouts.base import Case
 from src_model.data.leakage import image_digest
 from src_model.data.outlines import fill_outlines, read_outlines
-from src_model.data.problems import Problem
+from src_model.data.problems import Problem, by
 from src_model.data.read_case import is_outlined, read_case_image, read_case_mask
 from src_model.data.usable import unusable
 from src_model.data.volumes import read_mask_volume, read_volume, same_grid
@@ -105,7 +105,7 @@ def _channels_last(image: NDArray[Any], size: tuple[int, ...], case: Case) -> ND
         return image
     if image.ndim == 3 and image.shape[1:] == size:
         return np.moveaxis(image, 0, -1)
-    has, needs = _by(image.shape[:2]), _by(size)
+    has, needs = by(image.shape[:2]), by(size)
     raise DataError(f"The image {case.image} has {has} pixels but its mask {case.mask.name} has {needs}.")
 
 
@@ -113,7 +113,7 @@ def _volume(case: Case) -> Inspected:
     image, mask = read_volume(case.image), read_mask_volume(case.mask)
     if image.shape != mask.shape:
         raise DataError(
-            f"{case.image} has {_by(image.shape)} voxels but its mask {case.mask.name} has {_by(mask.shape)}"
+            f"{case.image} has {by(image.shape)} voxels but its mask {case.mask.name} has {by(mask.shape)}"
         )
     if not same_grid(image, mask):
         raise DataError(f"The mask {case.mask} lies elsewhere than its image: the affines differ")
@@ -180,7 +180,3 @@ def _oddities_of_mask(case: Case, shape: tuple[int, ...]) -> list[Problem]:
 
 def _described(channels: int, dtype: np.dtype[Any]) -> str:
     return f"{channels} channel{'s' if channels > 1 else ''}, {dtype}"
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

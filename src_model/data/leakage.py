@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from src_model.data.layouts.base import Case
+from src_model.data.case import Case
 from src_model.data.read_case import read_case_image
 from src_model.errors import DataError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -38,6 +38,11 @@ def name_some(files: Iterable[Path]) -> str:
     names = [file.name for file in files]
     shown = ", ".join(names[:_NAMED])
     return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more"
+
+
+def by(shape: Sequence[int]) -> str:
+    """Lengths of the axes for people, e.g. ``522x775``."""
+    return "x".join(map(str, shape))
 
 
 def _sentence(what: str, severity: Severity, files: list[Path]) -> str:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src_model.data.arrays import IMAGE, MASK, read_h5_plane, read_npz
+from src_model.data.case import Case
 from src_model.data.headers import read_header
 from src_model.data.image_io import read_image, read_mask, whole_numbers
-from src_model.data.layouts.base import Case
 from src_model.data.outlines import fill_outlines, read_outlines
 from src_model.data.volumes import is_volume_path, read_depth, read_mask_volume, read_volume
 from src_model.errors import DataError

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from src_model.config import DataConfig, ModelConfig
 from src_model.data import usable
+from src_model.data.case import Case, OfCase
 from src_model.data.image_io import check_image, finite_range
-from src_model.data.layouts import Case
 from src_model.data.leakage import image_digest
 from src_model.data.normalise import Limits, match_channels, to_unit, unit_limits
-from src_model.data.problems import Problem
+from src_model.data.problems import Problem, by
 from src_model.data.read_case import forget_volumes, read_case_image, read_case_mask
 from src_model.data.usable import UnknownClassError
 from src_model.errors import DataError, ImageError
@@ -25,7 +25,7 @@ _MOST_CLASSES = 255
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
+class Stored(OfCase):
     """One checked pair."""
 
     case: Case
@@ -37,21 +37,6 @@ class Stored:
     """Intensities of the whole image that become 0 and 1."""
     digest: str | None
     """Of the image as it was read, see :func:`src_model.data.leakage.image_digest`."""
-
-    @property
-    def id(self) -> str:
-        """Of the case."""
-        return self.case.id
-
-    @property
-    def group(self) -> str:
-        """Patient or slide of the case."""
-        return self.case.group
-
-    @property
-    def place(self) -> str:
-        """File of the case, and plane where it is one of several."""
-        return self.case.place
 
     def unit(self, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.float32]:
         """A part of the image, ``(Y, X, C)``, scaled to 0..1."""
@@ -126,7 +111,7 @@ def _with_channels(image: NDArray[Any], size: tuple[int, ...], channels: int, ca
         image = image[..., np.newaxis]
     if image.ndim != 3:
         raise DataError(
-            f"{case.image} has {image.ndim} axes ({_by(image.shape)}) but training takes flat images; save "
+            f"{case.image} has {image.ndim} axes ({by(image.shape)}) but training takes flat images; save "
             "its planes as files of their own."
         )
     if image.shape[:2] == size:
@@ -134,14 +119,14 @@ def _with_channels(image: NDArray[Any], size: tuple[int, ...], channels: int, ca
     if image.shape[1:] == size:
         if len(image) not in (1, channels):
             raise DataError(
-                f"{case.image} holds {len(image)} planes ({_by(image.shape)}) but the model takes {channels} "
+                f"{case.image} holds {len(image)} planes ({by(image.shape)}) but the model takes {channels} "
                 f"channels; save the planes as files of their own, or set model.in_channels={len(image)} if "
                 "they are channels."
             )
         return np.moveaxis(image, 0, -1)
     found = image.shape[1:] if np.argmin(image.shape) == 0 else image.shape[:2]
     raise DataError(
-        f"The image {case.image} has {_by(found)} pixels but its mask {case.mask.name} has {_by(size)}; "
+        f"The image {case.image} has {by(found)} pixels but its mask {case.mask.name} has {by(size)}; "
         "export both at the same size."
     )
 
@@ -204,7 +189,3 @@ def _resized(pair: Stored, side: int) -> Stored:
     if pair.image.dtype == np.uint8:
         small = np.rint(small).clip(0, 255).astype(np.uint8)
     return replace(pair, image=small, mask=mask[0, 0].numpy())
-
-
-def _by(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))

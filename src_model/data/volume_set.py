@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from src_model.config import Normalisation
-from src_model.data.decathlon import VolumeCase
+from src_model.data.case import Case
 from src_model.data.sample import Sample
 from src_model.data.volume_augment import VolumeAugment, draw_patch
 from src_model.data.volume_intensity import measure_volumes, standardise_volume
@@ -62,7 +62,7 @@ class VolumeSet:
 
     def __init__(
         self,
-        cases: Iterable[VolumeCase | StoredVolume],
+        cases: Iterable[Case | StoredVolume],
         *,
         patch_size: tuple[int, int, int],
         num_classes: int,
@@ -128,7 +128,7 @@ class VolumeSet:
 
 
 def _check_settings(
-    cases: tuple[VolumeCase, ...], patch_size: Any, patches_per_epoch: int, foreground_share: float
+    cases: tuple[Case, ...], patch_size: Any, patches_per_epoch: int, foreground_share: float
 ) -> None:
     if not cases:
         raise DataError("There is no volume to train on; give at least one case.")

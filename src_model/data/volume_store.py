@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from src_model.data.decathlon import VolumeCase
+from src_model.data.case import Case, OfCase
 from src_model.data.leakage import image_digest
 from src_model.data.usable import UnknownClassError
 from src_model.data.volume_intensity import volume_to_unit
@@ -16,10 +16,10 @@ from src_model.errors import DataError, ImageError
 
 
 @dataclass(frozen=True, eq=False)
-class StoredVolume:
+class StoredVolume(OfCase):
     """One checked volume with its mask."""
 
-    case: VolumeCase
+    case: Case
     unit: NDArray[np.float32]
     """``(C, Z, Y, X)``, each channel stretched to 0..1."""
     mask: NDArray[np.uint8]
@@ -29,23 +29,8 @@ class StoredVolume:
     digest: str | None
     """Of the values as they were read, see :func:`src_model.data.leakage.image_digest`."""
 
-    @property
-    def id(self) -> str:
-        """Of the case."""
-        return self.case.id
 
-    @property
-    def group(self) -> str:
-        """Patient of the case."""
-        return self.case.group
-
-    @property
-    def place(self) -> str:
-        """File of the case."""
-        return str(self.case.image)
-
-
-def load_volume(case: VolumeCase, in_channels: int, num_classes: int) -> StoredVolume:
+def load_volume(case: Case, in_channels: int, num_classes: int) -> StoredVolume:
     """Read and check one volume and its mask.
 
     With one class every value but 0 of the mask is foreground.

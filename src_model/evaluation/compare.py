@@ -107,13 +107,19 @@ def read_run(path: str | Path) -> ScoreTable:
         raise DataError(f"There is no run {path}; give a folder with {FILE_NAME}, or such a file.")
     if (path / FILE_NAME).is_file():
         return ScoreTable.read(path / FILE_NAME)
-    folds = {int(match[1]): folder for folder in path.iterdir() if (match := _FOLD.fullmatch(folder.name))}
+    folds = fold_folders(path)
     if not folds:
         raise DataError(
             f"The folder {path} holds no {FILE_NAME}; make one with `utanet evaluate --checkpoint "
             f"{path / 'model.safetensors'} --out {path}`."
         )
-    return concatenate([_fold(folds[number]).with_fold(number) for number in sorted(folds)])
+    return concatenate([_fold(folder).with_fold(number) for number, folder in folds.items()])
+
+
+def fold_folders(path: Path) -> dict[int, Path]:
+    """Folders of a cross-validation by the number of their fold, rising."""
+    found = {int(match[1]): entry for entry in path.iterdir() if (match := _FOLD.fullmatch(entry.name))}
+    return dict(sorted(found.items()))
 
 
 def _fold(folder: Path) -> ScoreTable:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from src_model.data.image_io import finite_range
 from src_model.data.layouts import Case, Listing
+from src_model.data.problems import by
 from src_model.data.read_case import read_case_image, read_case_mask
 from src_model.errors import DataError
 
@@ -104,8 +105,8 @@ def read_pair(case: Case) -> Pair:
     axes = _axes(image.shape, mask.shape)
     if axes is None:
         raise DataError(
-            f"The image {case.place} has the shape {_by(image.shape)} but its mask {case.mask.name} has "
-            f"{_by(mask.shape)}; export both at the same size."
+            f"The image {case.place} has the shape {by(image.shape)} but its mask {case.mask.name} has "
+            f"{by(mask.shape)}; export both at the same size."
         )
     return Pair(image, axes, mask)
 
@@ -139,7 +140,3 @@ def numbers_objects(mask: NDArray[Any]) -> bool:
     """Whether a mask of one class has other values than 0 and 1, or 0 and 255."""
     values = set(np.unique(mask).tolist()) - {0}
     return bool(values) and values not in ({1}, {255})
-
-
-def _by(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))

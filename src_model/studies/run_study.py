@@ -10,7 +10,6 @@ from typing import Any
 
 from src_model.config import TrainConfig
 from src_model.errors import ConfigError
-from src_model.evaluation.evaluate import evaluate
 from src_model.evaluation.events import EvaluationFinished
 from src_model.evaluation.table import FILE_NAME
 from src_model.events import Control, Event, RunFinished
@@ -19,6 +18,7 @@ from src_model.nested import merge
 from src_model.studies.events import ArmStarted, StudyFinished, StudyStopped
 from src_model.studies.study import Arm, Study
 from src_model.training.run_folder import RunFolder
+from src_model.training.scoring import score
 from src_model.training.stages import plan_stages
 from src_model.training.trainer import train
 
@@ -133,17 +133,8 @@ def _complete(part: _Part, control: Control) -> Generator[Event, None, bool]:
         if (scores / FILE_NAME).is_file():
             continue
         last = None
-        for last in evaluate(
-            part.config.data.root,
-            folder.model,
-            layout=part.config.data.layout,
-            mask_endings=part.config.data.mask_endings,
-            cases=held_out,
-            resolution=part.config.report_resolution,
-            top_k=experts,
-            out=scores,
-            device=part.config.device,
-            control=control,
+        for last in score(
+            part.config, folder.model, part.config.data.root, held_out, scores, control, top_k=experts
         ):
             yield last
         if not isinstance(last, EvaluationFinished):

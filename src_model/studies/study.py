@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from src_model.config import Frozen
 from src_model.errors import ConfigError
 from src_model.nested import read_yaml
 
@@ -15,11 +16,7 @@ _FILES = Path(__file__).parent
 Experts = Annotated[int, Field(ge=1)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Arm(_Frozen):
+class Arm(Frozen):
     """One way to train."""
 
     title: str
@@ -32,7 +29,7 @@ class Arm(_Frozen):
     """Numbers of mixed experts that its model is scored with besides the one it was trained with."""
 
 
-class Study(_Frozen):
+class Study(Frozen):
     """Several arms that are trained on the same folds."""
 
     arms: dict[str, Arm] = Field(min_length=1)

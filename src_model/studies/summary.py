@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from src_model.evaluation.compare import Test, compare_tables
+from src_model.evaluation.compare import Test, compare_tables, fold_folders
 from src_model.evaluation.table import FILE_NAME, ScoreTable, Summary, concatenate
 from src_model.studies.study import Study
-
-HISTORY = "history.csv"
+from src_model.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +74,9 @@ def _rows(study: Study) -> Iterator[tuple[str, str]]:
 
 
 def _folds(folder: Path) -> dict[int, Path]:
-    found = {
-        int(path.parent.name.removeprefix("fold-")): path.parent
-        for path in folder.glob(f"fold-*/{FILE_NAME}")
-    }
-    return dict(sorted(found.items()))
+    """Those that are complete."""
+    found = fold_folders(folder) if folder.is_dir() else {}
+    return {number: fold for number, fold in found.items() if (fold / FILE_NAME).is_file()}
 
 
 def _against(first: ScoreTable, table: ScoreTable) -> tuple[float | None, Test | None]:
@@ -94,10 +91,10 @@ def _against(first: ScoreTable, table: ScoreTable) -> tuple[float | None, Test |
 
 def _seconds(folders: list[Path]) -> float | None:
     """Of training; models that were only scored have no history."""
-    total, found = 0.0, False
-    for folder in folders:
-        if (folder / HISTORY).is_file():
-            found = True
-            with (folder / HISTORY).open(newline="", encoding="utf-8") as file:
-                total += sum(float(row["seconds"]) for row in csv.DictReader(file))
-    return total if found else None
+    files = [file for folder in folders if (file := RunFolder(folder).history).is_file()]
+    return sum(map(_seconds_of, files)) if files else None
+
+
+def _seconds_of(history: Path) -> float:
+    with history.open(newline="", encoding="utf-8") as file:
+        return sum(float(row["seconds"]) for row in csv.DictReader(file))

@@ -47,6 +47,11 @@ class RunFolder:
         """The checkpoint for the user."""
         return self.path / "model.safetensors"
 
+    @property
+    def history(self) -> Path:
+        """One line for each epoch."""
+        return self.path / "history.csv"
+
     def best(self, record: EpochRecord) -> Path:
         """The checkpoint of that epoch, kept while it is the best of its stage."""
         return self.path / f"best-stage{record.stage}-epoch{record.epoch}.safetensors"
@@ -84,8 +89,8 @@ class RunFolder:
                     path.unlink()
 
     def write_history(self, history: History) -> None:
-        """Write ``history.csv``, for people and spreadsheets."""
-        atomic_write_text(self.path / "history.csv", history.to_csv())
+        """Write the history, for people and spreadsheets."""
+        atomic_write_text(self.history, history.to_csv())
 
     def write_config(self, config: TrainConfig) -> None:
         """Write the configuration so that it can be used again from anywhere."""

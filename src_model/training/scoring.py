@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 from src_model.config import TrainConfig
@@ -44,7 +44,6 @@ def _write_report(
     folder: Path,
     control: Control,
 ) -> Generator[Event, None, Path | None]:
-    from src_model.evaluation.evaluate import evaluate
     from src_model.evaluation.events import EvaluationFinished
     from src_model.evaluation.outputs import REPORT_NAME
     from src_model.evaluation.table import FILE_NAME
@@ -52,18 +51,38 @@ def _write_report(
     if (folder / FILE_NAME).is_file() and (folder / REPORT_NAME).is_file():
         return folder / REPORT_NAME
     last: Event | None = None
-    for last in evaluate(
+    for last in score(config, checkpoint, root, cases, folder, control):
+        if not isinstance(last, EvaluationFinished):
+            yield last
+    return last.report if isinstance(last, EvaluationFinished) else None
+
+
+def score(
+    config: TrainConfig,
+    checkpoint: Path,
+    root: Path,
+    cases: Sequence[str],
+    folder: Path,
+    control: Control,
+    *,
+    top_k: int | None = None,
+) -> Iterator[Event]:
+    """Score some cases of a run's dataset as the run's configuration says.
+
+    Yields and raises what :func:`src_model.evaluation.evaluate.evaluate` does.
+    """
+    from src_model.evaluation.evaluate import evaluate
+
+    return evaluate(
         root,
         checkpoint,
         layout=config.data.layout,
         mask_endings=config.data.mask_endings,
         cases=cases,
         resolution=config.report_resolution,
+        top_k=top_k,
         out=folder,
         device=config.device,
         precision=config.precision,
         control=control,
-    ):
-        if not isinstance(last, EvaluationFinished):
-            yield last
-    return last.report if isinstance(last, EvaluationFinished) else None
+    )

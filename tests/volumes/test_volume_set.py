@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from src_model.config import Normalisation
-from src_model.data.decathlon import VolumeCase, read_decathlon
+from src_model.data.case import Case
+from src_model.data.decathlon import read_decathlon
 from src_model.data.volume_augment import VolumeAugment, draw_patch
 from src_model.data.volume_intensity import measure_volumes, standardise_volume, volume_to_unit
 from src_model.data.volume_set import VolumeSet
@@ -99,7 +100,7 @@ def test_a_volume_without_foreground_still_gives_patches(write_volume: WriteVolu
     image = write_volume("i.nii", np.random.default_rng(0).random((8, 8, 8)).astype(np.float32))
     mask = write_volume("m.nii", np.zeros((8, 8, 8), np.uint8))
 
-    sample = VolumeSet([VolumeCase("a", image, mask)], patch_size=(4, 4, 4), num_classes=2).sample(1, 0, 0)
+    sample = VolumeSet([Case("a", image, mask, "a")], patch_size=(4, 4, 4), num_classes=2).sample(1, 0, 0)
 
     assert not sample.mask.any()
 
@@ -108,7 +109,7 @@ def test_with_one_class_every_label_is_foreground(write_volume: WriteVolume) -> 
     image = write_volume("i.nii", np.random.default_rng(0).random((4, 4, 4)).astype(np.float32))
     mask = write_volume("m.nii", np.full((4, 4, 4), 200, np.uint8))
 
-    volumes = VolumeSet([VolumeCase("a", image, mask)], patch_size=(4, 4, 4), num_classes=1)
+    volumes = VolumeSet([Case("a", image, mask, "a")], patch_size=(4, 4, 4), num_classes=1)
 
     assert set(np.unique(volumes.whole(0).mask)) == {1}
 
@@ -137,7 +138,7 @@ def test_a_mask_that_does_not_fit_is_named(
     write_volume: WriteVolume, mask: np.ndarray, affine: np.ndarray, sentence: str
 ) -> None:
     image = write_volume("i.nii", np.random.default_rng(0).random((4, 4, 4)).astype(np.float32))
-    case = VolumeCase("a", image, write_volume("m.nii", mask, affine))
+    case = Case("a", image, write_volume("m.nii", mask, affine), "a")
 
     with pytest.raises(DataError, match=sentence):
         VolumeSet([case], patch_size=(2, 2, 2), num_classes=2)

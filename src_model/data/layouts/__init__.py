@@ -1,6 +1,7 @@
 """How datasets lie on disk: which image belongs to which mask, and who must not be torn apart."""
 
-from src_model.data.layouts.base import MASK_ENDINGS, Case, Found, Kind, Layout, Listing
+from src_model.data.case import Case
+from src_model.data.layouts.base import MASK_ENDINGS, Found, Kind, Layout, Listing
 from src_model.data.layouts.folders import IMAGE_FOLDERS, MASK_FOLDERS
 from src_model.data.layouts.registry import find_cases, layout_named, list_layouts, recognise
 

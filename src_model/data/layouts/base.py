@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from src_model.data.case import Case
 from src_model.data.problems import Problem, summarise
 
 Kind = Literal["semantic", "instances", "classes"]
@@ -18,32 +19,6 @@ MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_segmentation", "_seg",
 
 UNDIVIDED = ""
 """Name of the part that a folder itself is, where it is not divided into splits."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One image and its mask: two files, or a plane of them."""
-
-    id: str
-    """Name of the image without its ending; unique in a dataset."""
-    image: Path
-    mask: Path
-    """The same file as ``image`` where the format keeps both in one."""
-    group: str
-    """Patient or slide: cases of one group are never divided between training and testing."""
-    plane: int | None = None
-    """Which plane of a volume, counted from 0 along its first axis, of NIfTI along Z."""
-    window: tuple[float, float] | None = None
-    """Intensities that become 0 and 1; ``None`` = found from the image."""
-    lookup: tuple[int, ...] | None = None
-    """Class of each number in the mask's file; ``None`` = the number itself."""
-    facts: tuple[tuple[str, str], ...] = ()
-    """What else the dataset tells of it, e.g. ``("grade", "benign")``."""
-
-    @property
-    def place(self) -> str:
-        """The image's file, and the plane where it is one of several."""
-        return str(self.image) if self.plane is None else f"{self.image} (plane {self.plane})"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from src_model.data.decathlon import DESCRIPTION, read_decathlon
-from src_model.data.layouts.base import UNDIVIDED, Case, Found, Layout, Parts
+from src_model.data.layouts.base import UNDIVIDED, Found, Layout, Parts
 
 
 class Decathlon(Layout):
@@ -26,5 +26,4 @@ class Decathlon(Layout):
 
 def _list(root: Path) -> Found:
     dataset = read_decathlon(root)
-    cases = tuple(Case(case.id, case.image, case.mask, case.group) for case in dataset.cases)
-    return Found(cases, dataset.findings, classes=dataset.classes[1:])
+    return Found(dataset.cases, dataset.findings, classes=dataset.classes[1:])

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 
+from src_model.data.case import Case
 from src_model.data.image_io import IMAGE_SUFFIXES
-from src_model.data.layouts.base import MASK_ENDINGS, Case, Found
+from src_model.data.layouts.base import MASK_ENDINGS, Found
 from src_model.data.problems import Problem, name_some
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")

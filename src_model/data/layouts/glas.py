@@ -9,7 +9,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from src_model.data.layouts.base import Case, Found, Layout, Parts
+from src_model.data.case import Case
+from src_model.data.layouts.base import Found, Layout, Parts
 from src_model.data.layouts.folders import files, match, pair_folders, split_files, subfolders, with_splits
 from src_model.data.layouts.pairs import pair_parts
 from src_model.data.problems import Problem

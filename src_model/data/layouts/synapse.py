@@ -6,7 +6,8 @@ import re
 from functools import partial
 from pathlib import Path
 
-from src_model.data.layouts.base import UNDIVIDED, Case, Found, Layout, Parts
+from src_model.data.case import Case
+from src_model.data.layouts.base import UNDIVIDED, Found, Layout, Parts
 from src_model.data.layouts.folders import files, subfolders
 from src_model.data.problems import Problem, name_some
 from src_model.data.volumes import SUFFIXES, read_depth, volume_stem
