@@ -106,7 +106,12 @@ def _parts(study: Study, settings: dict[str, Any], out: Path) -> list[_Part]:
         for name, arm in study.arms.items():
             folder = f"fold-{fold + 1}"
             values = merge(settings, arm.settings)
-            own: dict[str, Any] = {"out": out / name / folder, "data": {"fold": fold}, "resume": False}
+            own: dict[str, Any] = {
+                "out": out / name / folder,
+                "data": {"fold": fold},
+                "resume": False,
+                "report": True,
+            }
             if arm.after is not None:
                 before = RunFolder(out / arm.after / folder).model
                 own["model"] = {"stage1_from": before}
@@ -126,8 +131,8 @@ def _complete(part: _Part, control: Control) -> Generator[Event, None, bool]:
         last: Event | None = None
         for last in train(part.config.model_copy(update={"resume": resume}), control=control):
             yield last
-        if not isinstance(last, RunFinished):
-            return False
+        if not isinstance(last, RunFinished) or last.report is None:
+            return False  # what was trained is kept, and scored by the next call
     held_out = read_checkpoint_info(folder.model).training["held_out"][0]
     for experts, scores in part.scores.items():
         if (scores / FILE_NAME).is_file():

@@ -12,8 +12,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from src_model.errors import ConfigError
+from src_model.evaluation.events import CaseScored
 from src_model.evaluation.table import ScoreTable
-from src_model.events import Control, EpochFinished, Event
+from src_model.events import Control, EpochFinished, Event, RunStarted
 from src_model.studies.events import ArmStarted, StudyFinished, StudyStopped
 from src_model.studies.run_study import run_study
 from src_model.studies.study import Study, list_studies, read_study
@@ -134,6 +135,35 @@ def test_a_stopped_study_goes_on_to_the_same_scores(
         for fold in ("fold-1", "fold-2"):
             one, other = (root / name / fold / "metrics.csv" for root in (whole, tmp_path))
             assert one.read_text() == other.read_text()
+
+
+def test_a_study_stopped_while_it_scores_keeps_the_trained_run(
+    finished: tuple[Path, list[Event]], data: Path, tmp_path: Path
+) -> None:
+    whole, _ = finished
+    control = Control()
+    events = []
+    for event in run_study(STUDY, settings(data), tmp_path, control=control):
+        events.append(event)
+        if isinstance(event, CaseScored):
+            control.stop()
+
+    rest = list(run_study(STUDY, settings(data), tmp_path))
+
+    assert isinstance(events[-1], StudyStopped)
+    first = next((e.arm, e.fold) for e in rest if isinstance(e, ArmStarted))
+    started = [event for event in rest if isinstance(event, RunStarted)]
+    assert first == ("unet", 1)
+    assert len(started) == 3  # of four runs; the first was trained already
+    one, other = (root / "unet" / "fold-1" / "metrics.csv" for root in (whole, tmp_path))
+    assert one.read_text() == other.read_text()
+
+
+def test_a_study_is_scored_even_where_its_settings_want_no_report(data: Path, tmp_path: Path) -> None:
+    events = list(run_study(STUDY, settings(data, report=False), tmp_path))
+
+    assert isinstance(events[-1], StudyFinished)
+    assert all((tmp_path / name / "fold-1" / "metrics.csv").is_file() for name in FOLDERS)
 
 
 def test_the_summary_follows_from_the_files_of_the_runs(finished: tuple[Path, list[Event]]) -> None:
