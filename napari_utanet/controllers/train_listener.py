@@ -70,7 +70,9 @@ class TrainListener:
             self._concluded = True
             self._view.set_progress(1, 1, "")
             self._on_finished(event.checkpoint)
-            report = "" if event.report is None else f" Its scores and pictures: {event.report}."
+            report = ""
+            if event.report is not None:  # by its name: a long path would widen the dock
+                report = f" Scores and pictures: {event.report.name} in the run folder '{event.run.name}'."
             self._view.set_status(
                 f"Done in {duration(event.seconds)}: Dice {event.dice:.2f} on the images held out. "
                 f"The model is chosen in UTANet: Segment.{report}"

@@ -21,7 +21,8 @@ from napari_utanet.shelf import Shelf
 from napari_utanet.state import ExpertsState, SegmentState, TrainState
 from napari_utanet.worker import one_sentence
 from src_model.config import TrainConfig
-from src_model.events import Control, Downloading
+from src_model.evaluation.events import CaseScored
+from src_model.events import Control, Downloading, RunFinished
 
 
 class AtOnce:
@@ -172,6 +173,29 @@ def test_train_tells_how_much_of_the_weights_is_fetched() -> None:
         (340, 1000, "Fetching ImageNet weights, 34 %"),
         (0, 0, ""),
     ]
+
+
+def test_train_shows_the_scoring_at_the_end_and_names_the_report_in_few_words(tmp_path: Path) -> None:
+    view = mock_view(TrainView)
+    config = TrainConfig.parse({"data": {"root": "x"}, "out": "run"})
+    listener = TrainListener(view, config, Mock(), Mock())
+    out = tmp_path / "nuclei"
+
+    listener.on_event(CaseScored(case="a", done=2, total=8, scores=(), seconds_left=1.0))
+    during = view.set_progress.call_args.args
+    listener.on_event(
+        RunFinished(
+            run=out,
+            checkpoint=out / "model.safetensors",
+            dice=0.8,
+            seconds=3.0,
+            report=out / "report.html",
+        )
+    )
+
+    assert during == (2, 8, "Scoring the images held out, 2 of 8")
+    assert "report.html in the run folder 'nuclei'" in said(view)[0]
+    assert str(tmp_path) not in said(view)[0]
 
 
 def test_several_classes_ask_for_one_more_output_than_classes(
