@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import suppress
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from src_model.config import TrainConfig
-from src_model.errors import ConfigError
+from src_model.errors import ConfigError, OutputError, Stopped
 from src_model.evaluation.events import EvaluationFinished
 from src_model.evaluation.table import FILE_NAME
-from src_model.events import Control, Event, RunFinished
+from src_model.events import Control, Event, RunFinished, Warned
+from src_model.lock import lock_file
 from src_model.models.header import read_checkpoint_info
 from src_model.nested import merge
 from src_model.studies.events import ArmStarted, StudyFinished, StudyStopped
@@ -21,6 +23,9 @@ from src_model.training.run_folder import RunFolder
 from src_model.training.scoring import score
 from src_model.training.stages import plan_stages
 from src_model.training.trainer import train
+
+_WAIT = 2.0
+"""Seconds between two looks at what other processes have done."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,20 @@ class _Part:
     config: TrainConfig
     scores: dict[int, Path]
     """Folder for the scores at each further number of experts."""
+    after: _Part | None
+    """The one whose stage 1 it starts from."""
 
     @property
     def complete(self) -> bool:
         return all((folder / FILE_NAME).is_file() for folder in (self.config.out, *self.scores.values()))
+
+    @property
+    def ready(self) -> bool:
+        return not self.complete and (self.after is None or self.after.complete)
+
+    @property
+    def lock(self) -> Path:
+        return self.config.out.with_name(f".{self.config.out.name}.lock")
 
 
 def run_study(
@@ -47,6 +62,9 @@ def run_study(
     Each run lies in ``out/ARM/fold-N`` with its own ``metrics.csv`` of the images that were held out;
     the scores at K mixed experts in ``out/ARM-topK/fold-N``. So ``utanet compare out/ARM out/OTHER``
     compares two arms over all images. The arms of one fold share its images, and stage 1 where they say so.
+
+    Several processes may be given the same arguments at once: each takes the next run that none of the
+    others is at, and all end when the study is complete.
 
     Parameters
     ----------
@@ -73,27 +91,67 @@ def run_study(
     out = Path(out)
     control = control or Control()
     parts = _parts(study, settings, out)
-    done = sum(part.complete for part in parts)
-    folds = int(settings["data"]["folds"])
-    for part in parts:
-        if part.complete:
+    waits = False
+    while not all(part.complete for part in parts):
+        worked = False
+        for part in filter(_is_ready, parts):
+            with _locked(part) as mine:
+                if not mine or part.complete:
+                    continue
+                worked = True
+                yield ArmStarted(
+                    arm=part.name,
+                    title=part.arm.title,
+                    fold=part.fold + 1,
+                    folds=int(settings["data"]["folds"]),
+                    done=_done(parts),
+                    total=len(parts),
+                )
+                if not (yield from _complete(part, control)):
+                    yield _stopped(out, parts)
+                    return
+        if worked:
             continue
-        yield ArmStarted(
-            arm=part.name,
-            title=part.arm.title,
-            fold=part.fold + 1,
-            folds=folds,
-            done=done,
-            total=len(parts),
-        )
-        if not (yield from _complete(part, control)):
-            message = (
-                f"The study was stopped; {done} of {len(parts)} runs are complete. Start it again to go on."
+        if not waits:
+            waits = True
+            yield Warned(
+                message="What is left of this study is trained by other processes; waiting for them."
             )
-            yield StudyStopped(out=out, message=message)
+        try:
+            control.check()
+        except Stopped:
+            yield _stopped(out, parts)
             return
-        done += 1
+        time.sleep(_WAIT)
     yield StudyFinished(out=out)
+
+
+def _is_ready(part: _Part) -> bool:
+    return part.ready
+
+
+def _done(parts: Sequence[_Part]) -> int:
+    return sum(part.complete for part in parts)
+
+
+def _stopped(out: Path, parts: Sequence[_Part]) -> StudyStopped:
+    message = (
+        f"The study was stopped; {_done(parts)} of {len(parts)} runs are complete. Start it again to go on."
+    )
+    return StudyStopped(out=out, message=message)
+
+
+@contextmanager
+def _locked(part: _Part) -> Iterator[bool]:
+    """Whether this process, and no other, works on a part while the block runs."""
+    with ExitStack() as stack:
+        try:
+            owner = stack.enter_context(lock_file(part.lock))
+        except OSError as error:
+            raise OutputError(
+                f"Cannot write {part.lock}: {error.strerror}; choose a folder that can be written to."
+            ) from error
+        yield owner is None
 
 
 def _parts(study: Study, settings: dict[str, Any], out: Path) -> list[_Part]:
@@ -103,6 +161,7 @@ def _parts(study: Study, settings: dict[str, Any], out: Path) -> list[_Part]:
         raise ConfigError(f"A study needs folds but data.folds is {folds!r}; ask for at least 2, usually 5.")
     parts = []
     for fold in range(folds):
+        of_fold: dict[str, _Part] = {}
         for name, arm in study.arms.items():
             folder = f"fold-{fold + 1}"
             values = merge(settings, arm.settings)
@@ -119,7 +178,9 @@ def _parts(study: Study, settings: dict[str, Any], out: Path) -> list[_Part]:
             plan_stages(config)
             further = [k for k in arm.top_k if k != config.model.top_k]
             scores = {k: out / f"{name}-top{k}" / folder for k in further}
-            parts.append(_Part(name, arm, fold, config, scores))
+            after = None if arm.after is None else of_fold[arm.after]
+            of_fold[name] = _Part(name, arm, fold, config, scores, after)
+        parts += of_fold.values()
     return parts
 
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from src_model.config import TrainConfig
 from src_model.errors import CheckpointError, ConfigError, DataError, OutputError
 from src_model.files import atomic_path, atomic_write_text, remove_leftovers
+from src_model.lock import lock_file
 from src_model.training.history import EpochRecord, History
 
 _LOCK = ".lock"
-_LOCKED_BYTE = 1 << 16
-"""Which byte of the lock file is locked; beyond the text, which stays readable everywhere."""
 
 
 @dataclass(frozen=True)
@@ -149,30 +146,20 @@ def _same_file(source: Path, copy: Path) -> bool:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system releases by itself when this process dies.
-
-    The lock is one of the operating system on an open file, so neither a stale file nor a
-    process number that was given to another program can mislead.
-    """
+    """Hold the folder's lock."""
     new = not path.exists()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        stream = (path / _LOCK).open("a+b")
-    except OSError as error:
-        raise OutputError(
-            f"Cannot use {path} as run folder: {error.strerror}; choose a folder that can be written to."
-        ) from error
-    with stream:
-        if not _try_lock(stream):
-            stream.seek(0)
-            owner = stream.read(_LOCKED_BYTE).decode(errors="replace").strip() or "unknown"
+    with ExitStack() as stack:
+        try:
+            owner = stack.enter_context(lock_file(path / _LOCK))
+        except OSError as error:
+            raise OutputError(
+                f"Cannot use {path} as run folder: {error.strerror}; choose a folder that can be written to."
+            ) from error
+        if owner is not None:
             raise ConfigError(
                 f"Another training (process {owner}) is using the folder {path}; stop that one or choose "
                 "another folder."
             )
-        stream.truncate(0)
-        stream.write(f"{os.getpid()}\n".encode())
-        stream.flush()
         try:
             yield
         except (ConfigError, DataError):
@@ -187,25 +174,3 @@ def _remove_unused(path: Path) -> None:
         with suppress(OSError):
             (path / _LOCK).unlink()
             path.rmdir()
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(stream: BinaryIO) -> bool:
-        try:
-            stream.seek(_LOCKED_BYTE)
-            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(stream: BinaryIO) -> bool:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True

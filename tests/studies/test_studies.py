@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from safetensors.torch import load_file
 from src_model.errors import ConfigError
 from src_model.evaluation.events import CaseScored
 from src_model.evaluation.table import ScoreTable
-from src_model.events import Control, EpochFinished, Event, RunStarted
+from src_model.events import Control, EpochFinished, Event, RunStarted, Warned
+from src_model.lock import lock_file
+from src_model.studies import run_study as run_study_module
 from src_model.studies.events import ArmStarted, StudyFinished, StudyStopped
 from src_model.studies.run_study import run_study
 from src_model.studies.study import Study, list_studies, read_study
@@ -157,6 +160,37 @@ def test_a_study_stopped_while_it_scores_keeps_the_trained_run(
     assert len(started) == 3  # of four runs; the first was trained already
     one, other = (root / "unet" / "fold-1" / "metrics.csv" for root in (whole, tmp_path))
     assert one.read_text() == other.read_text()
+
+
+def test_two_processes_share_a_study(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_study_module, "_WAIT", 0.0)
+    events: list[Event] = []
+    with ExitStack() as other:
+        other.enter_context(lock_file(tmp_path / "unet" / ".fold-1.lock"))  # a process that works on it
+        for event in run_study(STUDY, settings(data), tmp_path):
+            events.append(event)
+            if isinstance(event, Warned) and "other processes" in event.message:
+                other.close()  # that process died
+
+    begun = [(event.arm, event.fold) for event in events if isinstance(event, ArmStarted)]
+    assert begun == [("unet", 2), ("mixture", 2), ("unet", 1), ("mixture", 1)]
+    assert isinstance(events[-1], StudyFinished)
+
+
+def test_a_study_that_waits_for_another_process_can_be_stopped(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_study_module, "_WAIT", 0.0)
+    control = Control()
+    events: list[Event] = []
+    with ExitStack() as other:
+        for fold in (1, 2):
+            other.enter_context(lock_file(tmp_path / "unet" / f".fold-{fold}.lock"))
+        for event in run_study(STUDY, settings(data), tmp_path, control=control):
+            events.append(event)
+            control.stop()
+
+    assert [type(event) for event in events] == [Warned, StudyStopped]
 
 
 def test_a_study_is_scored_even_where_its_settings_want_no_report(data: Path, tmp_path: Path) -> None:
