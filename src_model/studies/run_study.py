@@ -159,7 +159,7 @@ def _parts(study: Study, settings: dict[str, Any], out: Path) -> list[_Part]:
     folds = settings.get("data", {}).get("folds")
     if not isinstance(folds, int) or folds < 2:
         raise ConfigError(f"A study needs folds but data.folds is {folds!r}; ask for at least 2, usually 5.")
-    parts = []
+    parts: list[_Part] = []
     for fold in range(folds):
         of_fold: dict[str, _Part] = {}
         for name, arm in study.arms.items():
