@@ -18,7 +18,7 @@ from src_model.lock import lock_file
 from src_model.models.header import read_checkpoint_info
 from src_model.nested import merge
 from src_model.studies.events import ArmStarted, StudyFinished, StudyStopped
-from src_model.studies.study import Arm, Study
+from src_model.studies.study import Arm, Scoring, Study
 from src_model.training.run_folder import RunFolder
 from src_model.training.scoring import score
 from src_model.training.stages import plan_stages
@@ -36,14 +36,14 @@ class _Part:
     arm: Arm
     fold: int
     config: TrainConfig
-    scores: dict[int, Path]
-    """Folder for the scores at each further number of experts."""
+    scores: dict[Path, Scoring]
+    """The further ways to score it, by the folder for the scores."""
     after: _Part | None
     """The one whose stage 1 it starts from."""
 
     @property
     def complete(self) -> bool:
-        return all((folder / FILE_NAME).is_file() for folder in (self.config.out, *self.scores.values()))
+        return all((folder / FILE_NAME).is_file() for folder in (self.config.out, *self.scores))
 
     @property
     def ready(self) -> bool:
@@ -60,8 +60,9 @@ def run_study(
     """Train and score every arm on every fold; a call with the same arguments goes on where one ended.
 
     Each run lies in ``out/ARM/fold-N`` with its own ``metrics.csv`` of the images that were held out;
-    the scores at K mixed experts in ``out/ARM-topK/fold-N``. So ``utanet compare out/ARM out/OTHER``
-    compares two arms over all images. The arms of one fold share its images, and stage 1 where they say so.
+    the scores at K mixed experts in ``out/ARM-topK/fold-N``, with flips in ``out/ARM-flips/fold-N``. So
+    ``utanet compare out/ARM out/OTHER`` compares two arms over all images. The arms of one fold share its
+    images, and stage 1 where they say so.
 
     Several processes may be given the same arguments at once: each takes the next run that none of the
     others is at, and all end when the study is complete.
@@ -176,8 +177,8 @@ def _parts(study: Study, settings: dict[str, Any], out: Path) -> list[_Part]:
                 own["model"] = {"stage1_from": before}
             config = TrainConfig.parse(merge(values, own))
             plan_stages(config)
-            further = [k for k in arm.top_k if k != config.model.top_k]
-            scores = {k: out / f"{name}-top{k}" / folder for k in further}
+            further = arm.scorings(name, config.model.top_k)
+            scores = {out / scoring.name / folder: scoring for scoring in further}
             after = None if arm.after is None else of_fold[arm.after]
             of_fold[name] = _Part(name, arm, fold, config, scores, after)
         parts += of_fold.values()
@@ -195,12 +196,19 @@ def _complete(part: _Part, control: Control) -> Generator[Event, None, bool]:
         if not isinstance(last, RunFinished) or last.report is None:
             return False  # what was trained is kept, and scored by the next call
     held_out = read_checkpoint_info(folder.model).training["held_out"][0]
-    for experts, scores in part.scores.items():
-        if (scores / FILE_NAME).is_file():
+    for target, scoring in part.scores.items():
+        if (target / FILE_NAME).is_file():
             continue
         last = None
         for last in score(
-            part.config, folder.model, part.config.data.root, held_out, scores, control, top_k=experts
+            part.config,
+            folder.model,
+            part.config.data.root,
+            held_out,
+            target,
+            control,
+            top_k=scoring.top_k,
+            flips=scoring.flips,
         ):
             yield last
         if not isinstance(last, EvaluationFinished):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -14,6 +14,18 @@ from src_model.nested import read_yaml
 _FILES = Path(__file__).parent
 
 Experts = Annotated[int, Field(ge=1)]
+
+
+class Scoring(NamedTuple):
+    """One more way to score a trained model."""
+
+    name: str
+    """Of the folder for its scores."""
+    title: str
+    """As tables name it."""
+    top_k: int | None
+    """Mixed experts; ``None`` = as trained."""
+    flips: bool
 
 
 class Arm(Frozen):
@@ -27,6 +39,19 @@ class Arm(Frozen):
     """An arm before this one whose weights of stage 1 this arm starts from (``stage: second``)."""
     top_k: tuple[Experts, ...] = ()
     """Numbers of mixed experts that its model is scored with besides the one it was trained with."""
+    flips: bool = False
+    """Whether its model is also scored with the mean over four mirrorings."""
+
+    def scorings(self, name: str, trained_top_k: int) -> tuple[Scoring, ...]:
+        """The further ways in which the model of this arm, called ``name``, is scored."""
+        further = [
+            Scoring(f"{name}-top{k}", f"{self.title}, top-{k}", k, False)
+            for k in self.top_k
+            if k != trained_top_k
+        ]
+        if self.flips:
+            further.append(Scoring(f"{name}-flips", f"{self.title}, flips", None, True))
+        return tuple(further)
 
 
 class Study(Frozen):

@@ -69,8 +69,8 @@ def summarise(study: Study, out: str | Path) -> tuple[ArmResult, ...]:
 def _rows(study: Study) -> Iterator[tuple[str, str]]:
     for name, arm in study.arms.items():
         yield name, arm.title
-        for experts in arm.top_k:
-            yield f"{name}-top{experts}", f"{arm.title}, top-{experts}"
+        for scoring in arm.scorings(name, trained_top_k=0):  # folders that are not there are left out
+            yield scoring.name, scoring.title
 
 
 def _folds(folder: Path) -> dict[int, Path]:

@@ -66,6 +66,7 @@ def score(
     control: Control,
     *,
     top_k: int | None = None,
+    flips: bool = False,
 ) -> Iterator[Event]:
     """Score some cases of a run's dataset as the run's configuration says.
 
@@ -81,6 +82,7 @@ def score(
         cases=cases,
         resolution=config.report_resolution,
         top_k=top_k,
+        flips=flips,
         out=folder,
         device=config.device,
         precision=config.precision,

@@ -31,12 +31,13 @@ STUDY = Study.model_validate(
                 "title": "+ mixture",
                 "after": "unet",
                 "top_k": [1, 4],
+                "flips": True,
                 "settings": {"stage": "second"},
             },
         }
     }
 )
-FOLDERS = ("unet", "mixture", "mixture-top1", "mixture-top4")
+FOLDERS = ("unet", "mixture", "mixture-top1", "mixture-top4", "mixture-flips")
 
 
 @pytest.fixture(scope="module")
