@@ -60,7 +60,8 @@ def run_study(
     """Train and score every arm on every fold; a call with the same arguments goes on where one ended.
 
     Each run lies in ``out/ARM/fold-N`` with its own ``metrics.csv`` of the images that were held out;
-    the scores at K mixed experts in ``out/ARM-topK/fold-N``, with flips in ``out/ARM-flips/fold-N``. So
+    the scores at K mixed experts in ``out/ARM-topK/fold-N``, with flips in ``out/ARM-flips/fold-N``,
+    at native resolution in ``out/ARM-native/fold-N``. So
     ``utanet compare out/ARM out/OTHER`` compares two arms over all images. The arms of one fold share its
     images, and stage 1 where they say so.
 
@@ -209,6 +210,7 @@ def _complete(part: _Part, control: Control) -> Generator[Event, None, bool]:
             control,
             top_k=scoring.top_k,
             flips=scoring.flips,
+            resolution=scoring.resolution,
         ):
             yield last
         if not isinstance(last, EvaluationFinished):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -23,9 +23,11 @@ class Scoring(NamedTuple):
     """Of the folder for its scores."""
     title: str
     """As tables name it."""
-    top_k: int | None
+    top_k: int | None = None
     """Mixed experts; ``None`` = as trained."""
-    flips: bool
+    flips: bool = False
+    resolution: Literal["native"] | None = None
+    """``None`` = that of the run's own report."""
 
 
 class Arm(Frozen):
@@ -41,16 +43,21 @@ class Arm(Frozen):
     """Numbers of mixed experts that its model is scored with besides the one it was trained with."""
     flips: bool = False
     """Whether its model is also scored with the mean over four mirrorings."""
+    native: bool = False
+    """Whether its model is also scored against the masks as they are stored, where its protocol scores at
+    the size of the training images."""
 
     def scorings(self, name: str, trained_top_k: int) -> tuple[Scoring, ...]:
         """The further ways in which the model of this arm, called ``name``, is scored."""
         further = [
-            Scoring(f"{name}-top{k}", f"{self.title}, top-{k}", k, False)
+            Scoring(f"{name}-top{k}", f"{self.title}, top-{k}", top_k=k)
             for k in self.top_k
             if k != trained_top_k
         ]
         if self.flips:
-            further.append(Scoring(f"{name}-flips", f"{self.title}, flips", None, True))
+            further.append(Scoring(f"{name}-flips", f"{self.title}, flips", flips=True))
+        if self.native:
+            further.append(Scoring(f"{name}-native", f"{self.title}, native", resolution="native"))
         return tuple(further)
 
 

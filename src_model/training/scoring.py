@@ -67,6 +67,7 @@ def score(
     *,
     top_k: int | None = None,
     flips: bool = False,
+    resolution: str | None = None,
 ) -> Iterator[Event]:
     """Score some cases of a run's dataset as the run's configuration says.
 
@@ -80,7 +81,7 @@ def score(
         layout=config.data.layout,
         mask_endings=config.data.mask_endings,
         cases=cases,
-        resolution=config.report_resolution,
+        resolution=resolution or config.report_resolution,
         top_k=top_k,
         flips=flips,
         out=folder,

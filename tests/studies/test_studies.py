@@ -26,7 +26,11 @@ from src_model.studies.summary import summarise
 STUDY = Study.model_validate(
     {
         "arms": {
-            "unet": {"title": "U-Net", "settings": {"stage": "first"}},
+            "unet": {
+                "title": "U-Net",
+                "native": True,
+                "settings": {"stage": "first", "report_resolution": "training"},
+            },
             "mixture": {
                 "title": "+ mixture",
                 "after": "unet",
@@ -37,7 +41,7 @@ STUDY = Study.model_validate(
         }
     }
 )
-FOLDERS = ("unet", "mixture", "mixture-top1", "mixture-top4", "mixture-flips")
+FOLDERS = ("unet", "unet-native", "mixture", "mixture-top1", "mixture-top4", "mixture-flips")
 
 
 @pytest.fixture(scope="module")
@@ -204,16 +208,17 @@ def test_a_study_is_scored_even_where_its_settings_want_no_report(data: Path, tm
 def test_the_summary_follows_from_the_files_of_the_runs(finished: tuple[Path, list[Event]]) -> None:
     out, _ = finished
 
-    arms = summarise(STUDY, out)
+    arms = {arm.name: arm for arm in summarise(STUDY, out)}
 
-    assert [arm.name for arm in arms] == list(FOLDERS)
-    first, second = arms[0].table.per_case("dice"), arms[1].table.per_case("dice")
-    assert arms[0].difference is None
-    assert arms[1].difference == pytest.approx(np.mean([second[c] - first[c] for c in first]))
-    assert arms[1].test is not None
-    assert arms[1].seconds is not None
-    assert arms[2].seconds is None
-    assert {arm.folds for arm in arms} == {2}
+    unet, mixture = arms["unet"], arms["mixture"]
+    first, second = unet.table.per_case("dice"), mixture.table.per_case("dice")
+    assert tuple(arms) == FOLDERS
+    assert unet.difference is None
+    assert mixture.difference == pytest.approx(np.mean([second[c] - first[c] for c in first]))
+    assert mixture.test is not None
+    assert mixture.seconds is not None
+    assert arms["mixture-top1"].seconds is None
+    assert {arm.folds for arm in arms.values()} == {2}
 
 
 def test_the_summary_of_half_a_study_compares_the_images_that_both_have(
