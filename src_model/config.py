@@ -72,7 +72,7 @@ class ModelConfig(Frozen):
     adapt_from: Path | None = None
     """Checkpoint of a network with domains: the data become new domains, all else stays frozen."""
     stage1_from: Path | None = None
-    """Checkpoint of stage 1 for ``stage: second``, so that several runs may share it."""
+    """Checkpoint of stage 1 for ``stage: second`` or ``longer``, so that several runs may share it."""
 
 
 class DataConfig(Frozen):
@@ -172,15 +172,16 @@ class TrainConfig(Frozen):
     """Run directory: holds the configuration, the state to resume from and the checkpoints."""
     model: ModelConfig = ModelConfig()
     """Which network."""
-    stage: Literal["both", "first", "second", "joint"] = "both"
+    stage: Literal["both", "first", "second", "longer", "joint"] = "both"
     """``both``: the paper's two stages; ``first``: plain skips only; ``second``: the mixture on top of
-    ``model.stage1_from``; ``joint``: all at once."""
+    ``model.stage1_from``; ``longer``: ``stage3`` on top of it, without a mixture; ``joint``: all at once."""
     stage1: StageConfig = StageConfig(epochs=50, learning_rate=1e-3, weight_decay=1e-4)
     """Encoder and decoder with plain skips; also the settings of a ``joint`` run."""
     stage2: StageConfig = StageConfig(epochs=20, learning_rate=1e-4, weight_decay=1e-5)
     """Mixture of skips alone, encoder and decoder frozen."""
     stage3: StageConfig = StageConfig(epochs=0, learning_rate=2e-4, weight_decay=1e-4)
-    """Fine-tuning of everything after stage 2; not part of the paper, and left out with 0 epochs."""
+    """Fine-tuning of everything after stage 2 (``longer``: after stage 1); not part of the paper, and left
+    out with 0 epochs."""
     keep: Literal["best", "last"] = "best"
     """Which epoch of a stage counts: the ``best`` validation Dice, or the ``last``, so that the validation
     images decide nothing and a cross-validation may report on them."""

@@ -39,6 +39,10 @@ class MixtureOptions(NetworkOptions):
     """One router for all levels, and grouped convolutions to fuse and to dock."""
     residual_skips: bool = False
     """Add the mixture to the plain skips, from zero on, instead of replacing them."""
+    mixture_stride: int = 2
+    """Stride of the grid on which the experts work, one of the encoder's: larger = wider surroundings."""
+    mix_deepest: bool = False
+    """Mix the deepest features as well, which see most of the image."""
     router_temperature: float = 1.0
     """Divides the routers' logits: above 1 softer, below 1 harder decisions."""
     double_softmax: bool = True

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from src_model.errors import ModelError
-from src_model.models.blocks import CONVOLUTION, conv_bn_relu, resize
+from src_model.models.blocks import AREA_POOL, CONVOLUTION, conv_bn_relu, resize
 from src_model.models.experts import (
     ExpertBank,
     RouterBank,
@@ -183,9 +183,15 @@ class MixtureOfSkips(nn.Module):
         if len(features) != len(self.channels):
             raise ModelError(f"Expected features of {len(self.channels)} levels but got {len(features)}.")
         grid = features[self.reference_level].shape[2:]
-        resized = [resize(feature, grid, align_corners=self.light) for feature in features]
+        resized = [self._on_grid(feature, grid) for feature in features]
         joined: Tensor = self.fuse(torch.cat(resized, dim=1))
         return joined
+
+    def _on_grid(self, feature: Tensor, grid: Sequence[int]) -> Tensor:
+        """Resized; a map more than twice as fine is averaged, of which interpolation would skip pixels."""
+        if all(length > 2 * target for length, target in zip(feature.shape[2:], grid, strict=True)):
+            return AREA_POOL[self.dims](feature, list(grid))
+        return resize(feature, grid, align_corners=self.light)
 
     def expert_maps(self, features: Sequence[Tensor]) -> Tensor:
         """Output of every expert for every sample, ``(B, E, width, [D,] h, w)``, chosen or not."""

@@ -68,9 +68,11 @@ class UTANet(SegmentationModel):
         )
         self.mixture: MixtureOfSkips | None = None
         if stage == 2:
+            mixed = len(self.encoder.strides) - (not chosen["mix_deepest"])
             self.mixture = MixtureOfSkips(
-                self.encoder.channels[:-1],
-                self.encoder.strides[:-1],
+                self.encoder.channels[:mixed],
+                self.encoder.strides[:mixed],
+                reference_level=self._level_of(chosen["mixture_stride"], mixed),
                 width=chosen["mixture_width"],
                 num_experts=self.num_experts,
                 top_k=top_k,
@@ -88,6 +90,16 @@ class UTANet(SegmentationModel):
     def default_options(cls) -> dict[str, Any]:
         """Options beside the common arguments, with their default values."""
         return cls.defaults.merged({})
+
+    def _level_of(self, stride: int, levels: int) -> int:
+        """Which of the mixed levels has that stride."""
+        known = self.encoder.strides[:levels]
+        if stride not in known:
+            raise ModelError(
+                f"mixture_stride must be one of {', '.join(map(str, known))} (the strides that are mixed) but "
+                f"got {stride}."
+            )
+        return known.index(stride)
 
     def _make_decoder(self) -> int:
         """Make ``self.decoder``; returns the channels that it gives to the head."""
@@ -144,20 +156,26 @@ class UTANet(SegmentationModel):
         chosen = self._top_k
         if top_k is not None and self.num_experts:
             chosen = check_top_k(top_k, self.num_experts)
-        features = self.encoder(pad_to_multiple(x, self.required_multiple))
-        deepest = self.bottleneck(features[-1])
+        levels = self._levels(x)
         decision: Routing | None = None
         if self.mixture is None:
             if routing is not None:
                 raise ModelError("A network of stage 1 has no routers; leave routing out or use stage=2.")
-            skips, balance = features[:-1], x.new_zeros(()).float()
+            balance = x.new_zeros(()).float()
         else:
-            skips, balance, decision = self.mixture(features[:-1], top_k=chosen, routing=routing)
-        logits, auxiliary = self._decode([*skips, deepest])
+            mixed = len(self.mixture.channels)
+            skips, balance, decision = self.mixture(levels[:mixed], top_k=chosen, routing=routing)
+            levels[:mixed] = skips
+        logits, auxiliary = self._decode(levels)
         size = x.shape[2:]
         return Segmentation(
             crop_to(logits, size), balance, tuple(crop_to(side, size) for side in auxiliary), decision
         )
+
+    def _levels(self, x: Tensor) -> list[Tensor]:
+        """Features of all levels of the padded image, finest first."""
+        *fine, deepest = self.encoder(pad_to_multiple(x, self.required_multiple))
+        return [*fine, self.bottleneck(deepest)]
 
     def _decode(self, features: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Logits and auxiliary logits of the padded size."""
@@ -174,8 +192,8 @@ class UTANet(SegmentationModel):
         Returns
         -------
         Tensor
-            ``(B, E, C, ceil(H / 2), ceil(W / 2))``: element ``(i, j)`` is centred on image pixel
-            ``(2 i + 0.5, 2 j + 0.5)``.
+            ``(B, E, C, ceil(H / s), ceil(W / s))`` with the ``mixture_stride`` s: element ``(i, j)`` is
+            centred on image pixel ``(s i + (s - 1) / 2, s j + (s - 1) / 2)``.
 
         Raises
         ------
@@ -185,7 +203,8 @@ class UTANet(SegmentationModel):
         if self.mixture is None:
             raise ModelError("A network of stage 1 has no experts; use a checkpoint of stage 2.")
         self.check_input(x)
-        maps = self.mixture.expert_maps(self.encoder(pad_to_multiple(x, self.required_multiple))[:-1])
+        levels = self._levels(x)
+        maps = self.mixture.expert_maps(levels[: len(self.mixture.channels)])
         stride = self.mixture.strides[self.mixture.reference_level]
         height, width = (-(-length // stride) for length in x.shape[2:])
         return maps[..., :height, :width]

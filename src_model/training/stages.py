@@ -70,10 +70,11 @@ def plan_stages(config: TrainConfig) -> Plan:
         When the network cannot be made, or there are no such weights for its encoder.
     """
     network = outline(config.model)
-    if (config.stage == "second") != (config.model.stage1_from is not None):
+    takes_over = config.stage in ("second", "longer")
+    if takes_over != (config.model.stage1_from is not None):
         raise ConfigError(
-            "stage: second and model.stage1_from belong together: a checkpoint of stage 1, and the wish to "
-            "train the mixture on top of it; give both or neither."
+            "model.stage1_from and stage: second or longer belong together: a checkpoint of stage 1, and the "
+            "wish to train the mixture on top of it, or to train it longer; give both or neither."
         )
     first = Stage("1", 1, config.stage1, config.keep)
     second, third = Stage("2", 2, config.stage2, config.keep), Stage("3", 2, config.stage3, config.keep)
@@ -81,6 +82,7 @@ def plan_stages(config: TrainConfig) -> Plan:
         "both": (first, second, third),
         "first": (first,),
         "second": (second, third),
+        "longer": (Stage("3", 1, config.stage3, config.keep),),
         "joint": (Stage("joint", 2, config.stage1, config.keep),),
     }[config.stage]
     warnings: tuple[str, ...] = ()
@@ -89,13 +91,14 @@ def plan_stages(config: TrainConfig) -> Plan:
             f"The network '{config.model.name}' has no mixture of experts and so no second stage; choose "
             "another network, or stage: first."
         )
-    if config.stage != "first" and not network.has_mixture:
+    if config.stage in ("both", "joint") and not network.has_mixture:
         wanted = (first,)
         warnings = (f"The network '{config.model.name}' has no mixture of experts: only stage 1 is trained.",)
     stages = tuple(stage for stage in wanted if stage.settings.epochs > 0)
     if not stages:
-        raise ConfigError("All stages have 0 epochs; give stage1.epochs at least 1.")
-    if stages[-1].continues and (len(stages) == 1 or not stages[-2].frozen):
+        key = "stage3" if config.stage == "longer" else "stage1"
+        raise ConfigError(f"All stages have 0 epochs; give {key}.epochs at least 1.")
+    if stages[-1].continues and config.stage != "longer" and (len(stages) == 1 or not stages[-2].frozen):
         raise ConfigError("Stage 3 goes on from stage 2 but stage2.epochs is 0; give it at least 1.")
     if stages[0].frozen and config.stage != "second":
         raise ConfigError(
