@@ -96,7 +96,7 @@ class UTANet(SegmentationModel):
         known = self.encoder.strides[:levels]
         if stride not in known:
             raise ModelError(
-                f"mixture_stride must be one of {', '.join(map(str, known))} (the strides that are mixed) but "
+                f"mixture_stride must be one of the strides that are mixed, {', '.join(map(str, known))}, but "
                 f"got {stride}."
             )
         return known.index(stride)
