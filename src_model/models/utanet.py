@@ -95,10 +95,8 @@ class UTANet(SegmentationModel):
         """Which of the mixed levels has that stride."""
         known = self.encoder.strides[:levels]
         if stride not in known:
-            raise ModelError(
-                f"mixture_stride must be one of the strides that are mixed, {', '.join(map(str, known))}, but "
-                f"got {stride}."
-            )
+            strides = ", ".join(map(str, known))
+            raise ModelError(f"mixture_stride must be one of {strides}, which are mixed, but got {stride}.")
         return known.index(stride)
 
     def _make_decoder(self) -> int:
