@@ -12,12 +12,13 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from generated import finish, table, with_blocks
 
-from src_model.evaluation.compare import Difference, compare_tables, fold_folders, read_run
+from src_model.evaluation.compare import compare_tables, fold_folders, read_run
 from src_model.evaluation.table import FILE_NAME, ScoreTable, Summary
 from src_model.studies.study import read_study
 from src_model.studies.summary import ArmResult, summarise
@@ -30,6 +31,20 @@ LEVELS = ("1/1", "1/2", "1/4", "1/8")
 """Of the skips, as shares of the image's resolution."""
 
 
+PUBLISHED = {
+    "glas": ("unet", "mixture", "balanced"),
+    "monuseg": ("unet", "mixture", "balanced"),
+}
+"""Arms of the published recipe, which are scored at the size of the training images."""
+RECIPES = {
+    "glas": ("mixture-native", "balanced-native", "unet-native", "ours", "ours-off", "ours-on"),
+    "monuseg": ("mixture", "balanced", "unet", "ours", "ours-off", "ours-on"),
+}
+"""The published recipe and ours, scored alike; the first is what the others are compared with."""
+SWITCHED = (("unet", "mixture"), ("unet", "balanced"), ("ours-off", "ours-on"))
+"""Arms without and with a mixture."""
+
+
 def take_over(source: Path) -> None:
     """Copy the tables of all complete runs; weights and reports stay where they are."""
     for metrics in source.glob(f"*/**/fold-*/{FILE_NAME}"):
@@ -40,76 +55,75 @@ def take_over(source: Path) -> None:
                 shutil.copyfile(file, target / name)
 
 
-def study_table(name: str) -> str:
-    """Every arm of a study that was trained on all or some folds."""
-    results = summarise(read_study(RUNS / f"{name}.yaml"), RUNS / name)
-    heads = ("arm", "folds", "Dice", "IoU", "Dice - first", "p", "seconds")
-    return table(heads, [_row(arm) for arm in results], align="lrrrrrr")
+def study_table(study: str, arms: Sequence[str]) -> str:
+    """Arms of a study at every number of experts, each compared with the first one."""
+    found = [arm for arm in summarise(read_study(RUNS / f"{study}.yaml"), RUNS / study) if _is_of(arm, arms)]
+    found.sort(key=lambda arm: next(n for n, name in enumerate(arms) if _is_of(arm, [name])))
+    heads = ("arm", "folds", "Dice", "IoU", "Dice - first", "p, paired", "seconds")
+    rows = [
+        [arm.title, str(arm.folds), _mean(arm.score("dice")), _mean(arm.score("iou"))]
+        + (["", ""] if arm.name == arms[0] else _difference(study, arm.name, arms[0])[:2])
+        + ["" if arm.seconds is None else f"{arm.seconds:,.0f}"]
+        for arm in found
+    ]
+    return table(heads, rows, align="lrrrrrr")
 
 
-def _row(arm: ArmResult) -> list[str]:
-    difference = "" if arm.difference is None else f"{100 * arm.difference:+.2f}"
-    p = "" if arm.test is None else _p(arm.test.p_value)
-    seconds = "" if arm.seconds is None else f"{arm.seconds:,.0f}"
-    return [arm.title, str(arm.folds), _mean(arm.score("dice")), _mean(arm.score("iou")), difference, p, seconds]
+def _is_of(arm: ArmResult, names: Sequence[str]) -> bool:
+    """Whether it is one of those arms, or one of them scored at another number of experts or with flips."""
+    base, _, way = arm.name.rpartition("-")
+    return arm.name in names or (base in names and (way.startswith("top") or way == "flips"))
 
 
-def _mean(score: Summary | None) -> str:
-    if score is None:
-        return "-"
-    if score.fold_mean is None or score.fold_deviation is None:
-        return f"{score.mean:.3f}"
-    return f"{score.fold_mean:.3f} ± {score.fold_deviation:.3f}"
+def switched_table() -> str:
+    """Each mixture against the same network without it."""
+    rows = [
+        [study, f"`{on}`", f"`{off}`", *_difference(study, on, off)]
+        for study in PUBLISHED
+        for off, on in SWITCHED
+        if all(fold_folders(RUNS / study / arm) for arm in (off, on))
+    ]
+    heads = ("study", "with mixture", "without", "Dice, with - without", "p, paired", "effect size", "images")
+    return table(heads, rows, align="lllrrrr")
+
+
+def _difference(study: str, a: str, b: str) -> list[str]:
+    """Dice of A minus that of B over the images that both scored: points, p-value, effect size, images."""
+    tables = [read_run(RUNS / study / arm) for arm in (a, b)]
+    shared = {*tables[0].cases} & {*tables[1].cases}
+    parts = [ScoreTable(row for row in each.rows if row.case in shared) for each in tables]
+    row = next(row for row in compare_tables(*parts) if row.metric == "dice" and row.over == "cases")
+    if row.paired is None:
+        return [f"{100 * row.difference:+.2f}", "-", "-", str(row.count_a)]
+    p, effect = row.paired.p_value, row.paired.effect_size
+    return [f"{100 * row.difference:+.2f}", _p(p), f"{effect:+.2f}", str(row.count_a)]
 
 
 def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def comparison_table(pairs: Sequence[tuple[str, str, str]]) -> str:
-    """Two arms against each other, over all images that both scored.
-
-    Parameters
-    ----------
-    pairs
-        Study and the two arms, A and B.
-    """
-    heads = ("study", "A", "B", "images", "Dice A", "Dice B", "A - B", "p, paired", "effect size")
-    rows = [_versus(*pair) for pair in pairs]
-    return table(heads, rows, align="lllrrrrrr")
-
-
-def _versus(study: str, a: str, b: str) -> list[str]:
-    row = compared(study, a, b)
-    p, effect = (_p(row.paired.p_value), f"{row.paired.effect_size:+.2f}") if row.paired else ("-", "-")
-    scores = (f"{row.mean_a:.3f}", f"{row.mean_b:.3f}", f"{100 * row.difference:+.2f}")
-    return [study, f"`{a}`", f"`{b}`", str(row.count_a), *scores, p, effect]
-
-
-def compared(study: str, a: str, b: str) -> Difference:
-    """Dice of two arms over the images that both scored."""
-    tables = [read_run(RUNS / study / arm) for arm in (a, b)]
-    shared = {*tables[0].cases} & {*tables[1].cases}
-    parts = [ScoreTable(row for row in each.rows if row.case in shared) for each in tables]
-    rows = [row for row in compare_tables(*parts) if row.metric == "dice" and row.over == "cases"]
-    return rows[-1]
+def _mean(score: Summary | None) -> str:
+    if score is None:
+        return "-"
+    digits = 2 if score.unit else 3
+    if score.fold_mean is None or score.fold_deviation is None:
+        return f"{score.mean:.{digits}f}"
+    return f"{score.fold_mean:.{digits}f} ± {score.fold_deviation:.{digits}f}"
 
 
 def volumes_table(name: str) -> str:
     """Dice and HD95 of each structure of a cross-validation on volumes."""
     scores = read_run(RUNS / name)
+    found = {(row.label, row.metric): row for row in scores.summary()}
     rows = [
-        [label, *(_with_unit(row) for metric in ("dice", "hd95") for row in scores.summary() if (row.label, row.metric) == (label, metric))]
-        for label in (*scores.labels, "all classes")
+        [label, _mean(found[label, "dice"]), _mean(found[label, "hd95"])]
+        for label in dict.fromkeys(label for label, _ in found)
     ]
     seconds = sum(_seconds(folder / HISTORY) for folder in fold_folders(RUNS / name).values())
-    text = table(("structure", "Dice", "HD95"), rows, align="lrr")
-    return f"{text}\n\n{len(scores.cases)} volumes, {len(scores.folds)} folds, {seconds:,.0f} seconds of training."
-
-
-def _with_unit(row: Summary) -> str:
-    digits = 2 if row.metric == "hd95" else 3
-    return f"{row.fold_mean:.{digits}f} ± {row.fold_deviation:.{digits}f}{' ' if row.unit else ''}{row.unit}"
+    text = table(("structure", "Dice", f"HD95 ({scores.hd95_unit})"), rows, align="lrr")
+    count = f"{len(scores.cases)} volumes, {len(scores.folds)} folds"
+    return f"{text}\n\n{count}, {seconds:,.0f} seconds of training."
 
 
 def _seconds(history: Path) -> float:
@@ -139,8 +153,11 @@ def _why(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "... a single expert (worst to best)", _range(dice["single_expert"])
     yield "... decoder's BatchNorm statistics taken anew", f"{dice['decoder_statistics_anew']:.3f}"
     yield "frozen parts changed in stage 2", "no" if found["frozen_statistics_kept"] else "yes"
-    yield "mean weight of an expert before the choice (least to most)", _range(sum(found["routing"]["mean"], []))
-    yield "its deviation between images (least to most)", _range(sum(found["routing"]["deviation"], []))
+    yield (
+        "mean weight of an expert before the choice (least to most)",
+        _range(list(chain(*found["routing"]["mean"]))),
+    )
+    yield "its deviation between images (least to most)", _range(list(chain(*found["routing"]["deviation"])))
     cosines = found["experts_cosine"]
     pairs = [row[other] for number, row in enumerate(cosines) for other in range(number)]
     yield "cosine of two experts' maps (least to most)", _range(pairs)
@@ -157,5 +174,19 @@ def _range(values: Sequence[float]) -> str:
     return f"{min(values):.2f} to {max(values):.2f}"
 
 
+def main() -> None:
+    """Make the page anew and write or compare it."""
+    if "--from" in sys.argv:
+        take_over(Path(sys.argv[sys.argv.index("--from") + 1]))
+    blocks = {
+        **{f"published-{study}": study_table(study, arms) for study, arms in PUBLISHED.items()},
+        **{f"recipes-{study}": study_table(study, arms) for study, arms in RECIPES.items()},
+        "switched": switched_table(),
+        "why": why_table(("glas", "monuseg")),
+        "hippocampus": volumes_table("hippocampus"),
+    }
+    finish(PAGE, with_blocks(PAGE.read_text(encoding="utf-8"), blocks))
+
+
 if __name__ == "__main__":
-    pass
+    main()

@@ -26,7 +26,8 @@ class ArmResult:
     seconds: float | None
     """Training of all folds; ``None`` for a model that was only scored in another way."""
     difference: float | None
-    """Mean Dice minus that of the first arm, over the same images; ``None`` for the first arm itself."""
+    """Mean Dice minus that of the first arm that is scored at the same resolution, over the same images;
+    ``None`` for that arm itself."""
     test: Test | None
     """Paired over the images, against the first arm."""
 
@@ -44,14 +45,16 @@ def summarise(study: Study, out: str | Path) -> tuple[ArmResult, ...]:
         When a table of scores is damaged.
     """
     results: list[ArmResult] = []
-    for name, title in _rows(study):
+    firsts: dict[str | None, ScoreTable] = {}
+    for name, title, resolution in _rows(study):
         folders = _folds(Path(out) / name)
         if not folders:
             continue
         table = concatenate(
             [ScoreTable.read(f / FILE_NAME).with_fold(number) for number, f in folders.items()]
         )
-        difference, test = _against(results[0].table, table) if results else (None, None)
+        first = firsts.setdefault(resolution, table)
+        difference, test = (None, None) if first is table else _against(first, table)
         results.append(
             ArmResult(
                 name=name,
@@ -66,11 +69,13 @@ def summarise(study: Study, out: str | Path) -> tuple[ArmResult, ...]:
     return tuple(results)
 
 
-def _rows(study: Study) -> Iterator[tuple[str, str]]:
+def _rows(study: Study) -> Iterator[tuple[str, str, str | None]]:
+    """Name and title of each result, and the resolution that it is scored at; ``None`` = the protocol's."""
     for name, arm in study.arms.items():
-        yield name, arm.title
+        own = arm.settings.get("report_resolution")
+        yield name, arm.title, own
         for scoring in arm.scorings(name, trained_top_k=0):  # folders that are not there are left out
-            yield scoring.name, scoring.title
+            yield scoring.name, scoring.title, scoring.resolution or own
 
 
 def _folds(folder: Path) -> dict[int, Path]:
