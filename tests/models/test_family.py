@@ -122,6 +122,46 @@ def test_each_switch_changes_the_network_it_is_for() -> None:
     assert isinstance(switched.mixture.experts[3], GlobalExpert)
 
 
+@pytest.mark.parametrize("name", ["utanet", "light-utanet", "light-utanet-mobile", "utanet-plusplus"])
+@pytest.mark.parametrize("stride", [1, 8, 16])
+@torch.inference_mode()
+def test_a_mixture_may_work_on_any_grid_that_it_mixes(name: str, stride: int) -> None:
+    model = create_model(name, base_channels=8, mixture_stride=stride, mix_deepest=True).eval()
+    image = torch.randn(1, 3, 35, 50)
+
+    assert model(image).logits.shape == (1, 1, 35, 50)
+    assert model(image).routing.weights.shape[1] == (1 if name.startswith("light") else 5)
+    assert model.expert_maps(image).shape[-2:] == (-(-35 // stride), -(-50 // stride))
+
+
+@torch.inference_mode()
+def test_with_the_deepest_features_mixed_too_a_residual_mixture_begins_at_the_plain_network() -> None:
+    options = {"base_channels": 8, "residual_skips": True, "mixture_stride": 8, "mix_deepest": True}
+    mixed, plain = (create_model("utanet", stage=stage, **options).eval() for stage in (2, 1))
+    plain.load_state_dict({key: mixed.state_dict()[key] for key in plain.state_dict()})
+    image = torch.randn(1, 3, 32, 32)
+
+    assert torch.equal(mixed(image).logits, plain(image).logits)
+
+
+def test_a_coarse_mixture_misses_no_pixel_of_the_finest_features() -> None:
+    mixture = MixtureOfSkips((4, 4), (1, 8), reference_level=1).eval()
+    fine = torch.randn(1, 4, 32, 32, requires_grad=True)
+
+    mixture.fused([fine, torch.randn(1, 4, 4, 4)]).square().sum().backward()
+
+    assert fine.grad is not None
+    assert (fine.grad.abs().sum(1) > 0).all()
+
+
+@pytest.mark.parametrize(("stride", "options"), [(3, {}), (16, {}), (32, {"mix_deepest": True})])
+def test_a_grid_that_is_not_mixed_is_refused_with_those_that_are(
+    stride: int, options: dict[str, bool]
+) -> None:
+    with pytest.raises(ModelError, match=rf"mixture_stride must be one of 1, 2, 4, 8.* but got {stride}"):
+        create_model("utanet", base_channels=4, mixture_stride=stride, **options)
+
+
 def test_deep_supervision_is_for_training_only() -> None:
     model = create_model("utanet-plusplus", base_channels=8, level_channels=8)
     image = torch.randn(2, 3, 33, 47)

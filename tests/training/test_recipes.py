@@ -135,6 +135,22 @@ def test_two_runs_of_stage_two_may_share_one_stage_one(make_config: MakeConfig) 
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
+def test_a_stage_one_can_be_trained_longer_without_a_mixture(make_config: MakeConfig) -> None:
+    first = make_config("first", stage="first")
+    list(train(first))
+    before = first.out / "model.safetensors"
+    settings = {"epochs": 1, "learning_rate": 1e-3, "weight_decay": 0.0}
+
+    longer = make_config("longer", stage="longer", model={"stage1_from": before}, stage3=settings)
+    started, *_ = (event for event in train(longer) if isinstance(event, RunStarted))
+
+    old, new = load_file(before), load_file(longer.out / "model.safetensors")
+    change = max(float((old[key].float() - new[key].float()).abs().max()) for key in old if "weight" in key)
+    assert started.stages == ("3",)
+    assert old.keys() == new.keys()  # no mixture was added
+    assert 0 < change < 0.05  # it went on from those weights
+
+
 def test_a_shared_stage_one_of_another_network_is_refused_in_one_sentence(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:

@@ -57,6 +57,27 @@ def test_a_plan_without_a_beginning_is_refused(epochs: tuple[int, int], message:
         plan_stages(_config(stage1=first, stage2=second))
 
 
+def test_training_longer_without_an_epoch_names_the_setting() -> None:
+    with pytest.raises(ConfigError, match=r"give stage3\.epochs at least 1"):
+        plan_stages(_config(stage="longer", model={"stage1_from": "model.safetensors"}))
+
+
+def test_a_network_without_a_mixture_can_be_trained_longer() -> None:
+    config = TrainConfig.parse(
+        {
+            "data": {"root": "data"},
+            "out": "run",
+            "stage": "longer",
+            "stage3": {"epochs": 2, "learning_rate": 1e-3, "weight_decay": 0.0},
+            "model": {"name": "unet", "stage1_from": "model.safetensors"},
+        }
+    )
+
+    (stage,) = plan_stages(config).stages
+
+    assert (stage.name, stage.network, stage.continues) == ("3", 1, True)
+
+
 def test_more_experts_than_there_are_is_refused_before_any_training() -> None:
     with pytest.raises(ModelError, match="top_k"):
         plan_stages(_config(model={"top_k": 9}))
@@ -151,7 +172,9 @@ def test_stage_three_needs_a_stage_two_to_go_on_from() -> None:
         plan_stages(_config(stage2={**settings, "epochs": 0}, stage3=settings))
 
 
-@pytest.mark.parametrize("changes", [{"stage": "second"}, {"model": {"stage1_from": "model.safetensors"}}])
+@pytest.mark.parametrize(
+    "changes", [{"stage": "second"}, {"stage": "longer"}, {"model": {"stage1_from": "model.safetensors"}}]
+)
 def test_a_second_stage_alone_and_its_checkpoint_belong_together(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="belong together"):
         plan_stages(_config(**changes))

@@ -1,0 +1,34 @@
+"""A file can be locked by one process at a time, and says which one that is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from src_model.lock import lock_file
+
+
+def test_a_locked_file_names_the_process_that_holds_it(tmp_path: Path) -> None:
+    with (
+        lock_file(tmp_path / "new" / "file.lock") as first,
+        lock_file(tmp_path / "new" / "file.lock") as second,
+    ):
+        assert first is None
+        assert second == str(os.getpid())
+
+
+def test_a_lock_is_free_again_when_its_block_ends_however_it_ends(tmp_path: Path) -> None:
+    for _ in range(2):
+        try:
+            with lock_file(tmp_path / "file.lock") as owner:
+                assert owner is None
+                raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            pass
+
+
+def test_a_file_that_a_dead_process_left_behind_does_not_lock(tmp_path: Path) -> None:
+    (tmp_path / "file.lock").write_text("1\n")
+
+    with lock_file(tmp_path / "file.lock") as owner:
+        assert owner is None
