@@ -41,13 +41,16 @@ RECIPES = {
     "monuseg": ("mixture", "balanced", "unet", "ours", "ours-off", "ours-on"),
 }
 """The published recipe and ours, scored alike; the first is what the others are compared with."""
+VOLUMES = "hippocampus"
+"""A cross-validation of one network on volumes."""
 SWITCHED = (("unet", "mixture"), ("unet", "balanced"), ("ours-off", "ours-on"))
 """Arms without and with a mixture."""
 
 
 def take_over(source: Path) -> None:
     """Copy the tables of all complete runs; weights and reports stay where they are."""
-    for metrics in source.glob(f"*/**/fold-*/{FILE_NAME}"):
+    studies = (*PUBLISHED, VOLUMES)
+    for metrics in (file for study in studies for file in (source / study).glob(f"**/fold-*/{FILE_NAME}")):
         target = RUNS / metrics.parent.relative_to(source)
         target.mkdir(parents=True, exist_ok=True)
         for name in (FILE_NAME, HISTORY):
@@ -183,7 +186,7 @@ def main() -> None:
         **{f"recipes-{study}": study_table(study, arms) for study, arms in RECIPES.items()},
         "switched": switched_table(),
         "why": why_table(("glas", "monuseg")),
-        "hippocampus": volumes_table("hippocampus"),
+        "volumes": volumes_table(VOLUMES),
     }
     finish(PAGE, with_blocks(PAGE.read_text(encoding="utf-8"), blocks))
 
