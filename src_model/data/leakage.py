@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -70,19 +70,6 @@ def case_digest(case: Case) -> str | None:
         When the image cannot be read.
     """
     return image_digest(read_case_image(case))
-
-
-def find_leaks(training: Iterable[Case], test: Iterable[Case]) -> list[tuple[Case, Case]]:
-    """Pairs of cases, one of each side, that show the same picture.
-
-    Raises
-    ------
-    DataError
-        When an image cannot be read.
-    """
-    seen = {digest: case for case in training if (digest := case_digest(case)) is not None}
-    hashed = ((case_digest(case), case) for case in test)
-    return [(seen[digest], case) for digest, case in hashed if digest in seen]
 
 
 def refuse_leaks(training: Sequence[Hashed], validation: Sequence[Hashed]) -> None:
