@@ -180,8 +180,8 @@ class TrainConfig(Frozen):
     stage2: StageConfig = StageConfig(epochs=20, learning_rate=1e-4, weight_decay=1e-5)
     """Mixture of skips alone, encoder and decoder frozen."""
     stage3: StageConfig = StageConfig(epochs=0, learning_rate=2e-4, weight_decay=1e-4)
-    """Fine-tuning of everything after stage 2 (``longer``: after stage 1); not part of the paper, and left
-    out with 0 epochs."""
+    """Training of everything after stage 2, or after stage 1 where ``stage2.epochs`` is 0 or the stage is
+    ``longer``; not part of the paper, and left out with 0 epochs."""
     keep: Literal["best", "last"] = "best"
     """Which epoch of a stage counts: the ``best`` validation Dice, or the ``last``, so that the validation
     images decide nothing and a cross-validation may report on them."""

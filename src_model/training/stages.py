@@ -96,14 +96,12 @@ def plan_stages(config: TrainConfig) -> Plan:
         warnings = (f"The network '{config.model.name}' has no mixture of experts: only stage 1 is trained.",)
     stages = tuple(stage for stage in wanted if stage.settings.epochs > 0)
     if not stages:
-        key = "stage3" if config.stage == "longer" else "stage1"
+        key = {"second": "stage2", "longer": "stage3"}.get(config.stage, "stage1")
         raise ConfigError(f"All stages have 0 epochs; give {key}.epochs at least 1.")
-    if stages[-1].continues and config.stage != "longer" and (len(stages) == 1 or not stages[-2].frozen):
-        raise ConfigError("Stage 3 goes on from stage 2 but stage2.epochs is 0; give it at least 1.")
-    if stages[0].frozen and config.stage != "second":
+    if config.stage == "both" and stages[0] is not first:
         raise ConfigError(
-            "Stage 2 starts from the best weights of stage 1 but stage1.epochs is 0; give it at least 1, or "
-            "train everything at once with stage: joint."
+            f"Stage {stages[0].name} starts from the weights of stage 1 but stage1.epochs is 0; give it at "
+            "least 1, or train everything at once with stage: joint."
         )
     return Plan(stages, warnings)
 
@@ -164,14 +162,15 @@ def set_training(model: nn.Module, stage: Stage) -> None:
 
 
 def take_over(model: nn.Module, weights: Mapping[str, Tensor], stage: Stage) -> None:
-    """Load the weights that ``stage`` starts from; a mixture that it trains first stays as it is.
+    """Load the weights that ``stage`` starts from; a mixture that they do not have yet stays as it is.
 
     Raises
     ------
     CheckpointError
         When the weights lack one that is needed, or are of another network.
     """
-    own = {key: value for key, value in model.state_dict().items() if _is_taken_over(key, stage)}
+    mixed = stage.continues and any(_is_of_mixture(key) for key in weights)
+    own = {key: value for key, value in model.state_dict().items() if mixed or not _is_of_mixture(key)}
     for key, value in own.items():
         if key not in weights:
             raise CheckpointError(
@@ -186,5 +185,5 @@ def take_over(model: nn.Module, weights: Mapping[str, Tensor], stage: Stage) -> 
     model.load_state_dict({key: weights[key] for key in own}, strict=False)
 
 
-def _is_taken_over(key: str, stage: Stage) -> bool:
-    return stage.continues or not key.startswith(f"{MIXTURE}.")
+def _is_of_mixture(key: str) -> bool:
+    return key.startswith(f"{MIXTURE}.")

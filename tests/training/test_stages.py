@@ -165,11 +165,28 @@ def test_stage_three_goes_on_with_everything_from_stage_two() -> None:
     assert all(torch.equal(target.state_dict()[key], value) for key, value in source.state_dict().items())
 
 
-def test_stage_three_needs_a_stage_two_to_go_on_from() -> None:
+def test_without_stage_two_stage_three_adds_a_fresh_mixture_and_trains_everything() -> None:
     settings = {"epochs": 1, "learning_rate": 1e-4, "weight_decay": 0.0}
+    config = _config(stage2={**settings, "epochs": 0}, stage3=settings)
+    first, third = plan_stages(config).stages
+    before, network = build_network(config, first), build_network(config, third)
+    fresh = {key: value.clone() for key, value in network.state_dict().items() if "mixture." in key}
 
-    with pytest.raises(ConfigError, match=r"stage2\.epochs is 0"):
-        plan_stages(_config(stage2={**settings, "epochs": 0}, stage3=settings))
+    take_over(network, before.state_dict(), third)
+
+    after = network.state_dict()
+    assert (first.name, third.name) == ("1", "3")
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert all(torch.equal(after[key], value) for key, value in before.state_dict().items())
+    assert all(torch.equal(after[key], value) for key, value in fresh.items())
+
+
+def test_stage_three_cannot_begin_a_run() -> None:
+    settings = {"epochs": 1, "learning_rate": 1e-4, "weight_decay": 0.0}
+    none = {**settings, "epochs": 0}
+
+    with pytest.raises(ConfigError, match=r"Stage 3 starts from .* stage1\.epochs is 0"):
+        plan_stages(_config(stage1=none, stage2=none, stage3=settings))
 
 
 @pytest.mark.parametrize(
