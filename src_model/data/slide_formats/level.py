@@ -144,11 +144,10 @@ class Level:
             span, rest = _span(one, length)
             box.append(span)
             inner.append(rest)
-        if any(stop <= start for start, stop in box):
-            empty = np.empty([max(stop - start, 0) for start, stop in box], self.dtype)
-            return empty[tuple(slice(None) if isinstance(rest, slice) else rest for rest in inner)]
-        values: NDArray[Any] = self.read(tuple(box))[tuple(inner)]
-        return values
+        lengths = [stop - start for start, stop in box]
+        values = self.read(tuple(box)) if all(lengths) else np.empty(lengths, self.dtype)
+        part: NDArray[Any] = values[tuple(inner)]
+        return part
 
     def read(self, box: Box) -> NDArray[Any]:
         """Read a region.

@@ -166,8 +166,8 @@ class _Structure:
         label = getattr(compression, "name", compression)
         if compression != 1 and compression not in tifffile.TIFF.DECOMPRESSORS:
             raise DataError(
-                f"{name} is compressed by {label}, which is not installed here; "
-                "install it by 'pip install -U imagecodecs'."
+                f"{name} is compressed by {label}, for which no codec is installed; "
+                "run 'pip install -U imagecodecs', or save it with another compression."
             )
         if keyframe.photometric == _PALETTE:
             raise DataError(f"{name} has colours in a palette; save it as RGB instead.")

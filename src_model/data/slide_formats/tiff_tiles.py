@@ -16,7 +16,9 @@ from src_model.data.slide_formats.pyramid import paste
 
 _JPEG = {6, 7, 34892, 33007}
 _OLD_JPEG = 6
-_JPEG_END = b"\xff\xd9"
+_JPEG_2000 = {33003, 33004, 33005, 34712}
+_END = b"\xff\xd9"
+"""The last marker of JPEG and of JPEG 2000."""
 _FILL_AFTER_END = 64
 """Some programs pad a tile; its end marker is looked for so many bytes from the end."""
 _NO_MARKER = re.compile(rb"\xff[^\x00\xc4\xd0-\xd7\xda\xdb\xdd\xfe\xff]", re.DOTALL)
@@ -33,8 +35,7 @@ class Page:
     jpeg_tables: bytes | None
     jpeg_header: bytes | None
     decode: Any
-    is_jpeg: bool
-    is_old_jpeg: bool
+    compression: int
 
     @classmethod
     def of(cls, page: Any) -> Page:
@@ -48,8 +49,7 @@ class Page:
             jpeg_tables=page.jpegtables if is_jpeg else None,
             jpeg_header=keyframe.jpegheader if is_jpeg else None,
             decode=keyframe.decode,
-            is_jpeg=is_jpeg,
-            is_old_jpeg=keyframe.compression == _OLD_JPEG,
+            compression=int(keyframe.compression),
         )
 
     @property
@@ -76,10 +76,12 @@ class Page:
         data = file.read(count)
         if len(data) < count:
             raise ValueError(f"tile {index} ends after {len(data)} of its {count} bytes")
-        if not self.is_jpeg:
+        if self.compression in _JPEG_2000:
+            check_end(data)
+        if self.compression not in _JPEG:
             tile, _, _ = self.decode(data, index)
         else:
-            if self.jpeg_header is None and not self.is_old_jpeg:
+            if self.jpeg_header is None and self.compression != _OLD_JPEG:
                 check_jpeg(data)
             tile, _, _ = self.decode(data, index, jpegtables=self.jpeg_tables, jpegheader=self.jpeg_header)
         plane: NDArray[Any] = tile[0]
@@ -96,12 +98,24 @@ def check_jpeg(data: bytes) -> None:
     """
     if not data.startswith(b"\xff\xd8"):
         raise ValueError("a JPEG tile does not begin as one")
-    end = data.rfind(_JPEG_END)
-    if end < 0 or end < len(data) - _FILL_AFTER_END:
-        raise ValueError("a JPEG tile ends before its picture does")
+    end = check_end(data)
     scan = data.find(b"\xff\xda")
     if scan < 0 or _NO_MARKER.search(data, scan, end):
         raise ValueError("a JPEG tile is damaged")
+
+
+def check_end(data: bytes) -> int:
+    """Where the end marker of a JPEG or JPEG 2000 tile lies.
+
+    Raises
+    ------
+    ValueError
+        When it is not near the end of the tile.
+    """
+    end = data.rfind(_END)
+    if end < max(len(data) - _FILL_AFTER_END, 0):
+        raise ValueError("a tile ends before its picture does")
+    return end
 
 
 class TiffPixels:
