@@ -94,6 +94,11 @@ class Level:
         return int(np.prod(self.shape, dtype=np.int64))
 
     @property
+    def nbytes(self) -> int:
+        """What the whole level would take in memory."""
+        return self.size * self.dtype.itemsize
+
+    @property
     def size_yx(self) -> tuple[int, int]:
         """Height and width, pixels."""
         return self.shape[self.axes.index("Y")], self.shape[self.axes.index("X")]

@@ -189,9 +189,9 @@ class _Structure:
             import tifffile
 
             others += [
-                (notes.image_type(page.description), tifffile.TiffPageSeries([page]))
+                (kind, tifffile.TiffPageSeries([page], page.shape, page.dtype, page.axes))
                 for page in self.file.pages
-                if id(page) not in taken and notes.image_type(page.description)
+                if id(page) not in taken and (kind := notes.image_type(page.description))
             ]
         names: set[str] = set()
         for name, series in others:
