@@ -50,6 +50,10 @@ class Slide:
     is_stack: bool
     """Whether the file has planes that are no channels: depth, time, or pages without a meaning."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Sent to another process, a slide is opened there anew."""
+        return open_slide, (self.path,)
+
     @property
     def axes(self) -> str:
         """``YX``, ``YXC`` (colours) or ``CYX`` (channels)."""

@@ -12,15 +12,17 @@ import tifffile
 from made_slides import (
     pyramid,
     tissue,
+    write_ndpi,
     write_ome_tiff,
     write_ome_zarr,
     write_pyramid,
     write_qptiff,
+    write_scn,
     write_svs,
 )
 
 from src_model.data.slide import open_slide
-from src_model.data.slide_formats.tiff_tiles import check_jpeg
+from src_model.data.slide_formats.jpeg_damage import check_jpeg
 from src_model.errors import DataError
 
 REAL = Path(os.environ.get("UTANET_SHARED", "/work/shared")) / "data" / "slides" / "CMU-1-Small-Region.svs"
@@ -75,12 +77,15 @@ def test_a_truncated_real_slide_is_refused_when_it_is_opened(tmp_path: Path, sha
 
 
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
-@pytest.mark.parametrize("kind", ["pyramid", "ome", "qptiff"])
+@pytest.mark.parametrize("kind", ["pyramid", "ome", "qptiff", "scn", "ndpi", "one block"])
 def test_other_truncated_slides_are_refused_too(tmp_path: Path, kind: str, share: float) -> None:
     levels = pyramid(np.random.default_rng(0).integers(0, 255, (300, 420, 3), dtype=np.uint8), 3)
     path = {
         "pyramid": lambda: write_pyramid(tmp_path / "a.tif", levels),
         "ome": lambda: write_ome_tiff(tmp_path / "a.ome.tif", levels, "YXS"),
+        "scn": lambda: write_scn(tmp_path / "a.scn", levels),
+        "ndpi": lambda: write_ndpi(tmp_path / "a.ndpi", [levels[0][:256, :384]]),
+        "one block": lambda: write_pyramid(tmp_path / "a.tif", levels[:1], tile=None, compression=None),
         "qptiff": lambda: write_qptiff(tmp_path / "a.qptiff", levels, ["a", "b", "c"]),
     }[kind]()
 
@@ -136,7 +141,7 @@ def wipe_start(data: bytes) -> bytes:
 
 
 def add_marker(data: bytes) -> bytes:
-    return data[:-40] + b"\xff\x77" + data[-38:]
+    return data[:-20] + b"\xff\x77" + data[-18:]
 
 
 @pytest.mark.parametrize("change", [halve, wipe_start, add_marker])
@@ -154,6 +159,21 @@ def test_a_damaged_jpeg_tile_is_named_by_level_and_region_and_the_others_are_rea
         f"{path}, level 1 cannot be read in rows {top} to {top + 20}, columns {left + 3} to {left + 10}: "
     )
     assert level[:top].shape == (top, 210, 3)
+
+
+@pytest.mark.parametrize("change", [halve, add_marker])
+def test_a_damaged_part_of_a_hamamatsu_slide_is_named_by_level_and_region(
+    tmp_path: Path, change: Any
+) -> None:
+    path = write_ndpi(tmp_path / "a.ndpi", [tissue(256, 384)])
+    top, left = spoil(path, level=0, tile=40, change=change)
+    level = open_slide(path).levels[0]
+
+    with pytest.raises(
+        DataError, match=rf"level 0 cannot be read in rows {top} to {top + 8}, .*a part of the JPEG"
+    ):
+        level[top : top + 8, left : left + 64]
+    assert level[:top].shape == (top, 384, 3)
 
 
 @pytest.mark.parametrize("compression", ["zlib", "zstd", "jpeg2000"])

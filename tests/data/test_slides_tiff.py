@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +66,8 @@ def test_the_resolution_of_a_tiff_is_its_pixel_size_but_not_that_of_a_screen(tmp
         {"compression": "zstd"},
         {"byteorder": ">", "compression": None},
         {"tile": None, "rowsperstrip": 50},
+        {"tile": None, "compression": None},
+        {"tile": None, "compression": None, "byteorder": ">"},
         {"tile": None, "rowsperstrip": 300, "compression": "zlib"},
         {"bigtiff": True},
     ],
@@ -92,6 +96,23 @@ def test_colours_that_are_kept_apart_are_put_together(tmp_path: Path) -> None:
 
     assert slide.axes == "YXC"
     np.testing.assert_array_equal(slide.levels[0][10:90, 50:], image[10:90, 50:])
+
+
+def test_an_image_in_one_uncompressed_block_is_read_row_by_row(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (3, 900, 700), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", planarconfig="separate")
+    tifffile.imwrite(tmp_path / "b.tif", image, photometric="minisblack")
+
+    apart, pages = open_slide(tmp_path / "a.tif").levels[0], open_slide(tmp_path / "b.tif").levels[0]
+
+    assert apart.tile == pages.tile == (900, 700)
+    large = open_slide(
+        write_pyramid(tmp_path / "c.tif", [np.repeat(image[0], 3, 1)], tile=None, compression=None)
+    )
+    assert large.levels[0].tile == ((1 << 20) // 2100, 2100)
+    np.testing.assert_array_equal(apart[450:, 7:99], np.moveaxis(image, 0, -1)[450:, 7:99])
+    np.testing.assert_array_equal(pages[1:, 450:, 7:99], image[1:, 450:, 7:99])
+    np.testing.assert_array_equal(large.levels[0][480:520, 9:], np.repeat(image[0], 3, 1)[480:520, 9:])
 
 
 def test_samples_that_are_no_colours_become_channels(tmp_path: Path) -> None:
@@ -206,6 +227,15 @@ def test_a_level_that_does_not_fit_is_dropped_with_a_warning(tmp_path: Path) -> 
     assert [level.size_yx for level in slide.levels] == [(256, 256), (64, 64)]
     assert len(slide.warnings) == 1
     assert "level 1 is left out: its size 128x60 does not fit the finest level, 256x256" in slide.warnings[0]
+
+
+def test_a_slide_is_opened_anew_in_another_process_and_shared_by_copies(tmp_path: Path) -> None:
+    slide = open_slide(write_pyramid(tmp_path / "a.tif", pyramid(tissue(300, 420), 2)))
+
+    sent = pickle.loads(pickle.dumps(slide))
+
+    np.testing.assert_array_equal(sent.levels[1][...], slide.levels[1][...])
+    assert copy.deepcopy(slide.levels[0]) is slide.levels[0]
 
 
 def test_a_slide_stays_readable_from_several_threads_and_keeps_no_file_open(tmp_path: Path) -> None:

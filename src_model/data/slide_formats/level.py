@@ -127,6 +127,10 @@ class Level:
     def __repr__(self) -> str:
         return f"Level({self.name}: {'x'.join(map(str, self.shape))} {self.axes}, {self.dtype})"
 
+    def __deepcopy__(self, memo: object) -> Level:
+        """Itself, as it cannot change; napari copies the data of a layer that is duplicated."""
+        return self
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError(f"{self.name} lies on disk; reading it makes a copy.")

@@ -105,10 +105,9 @@ class _Reduced:
 
     def __init__(self, base: Level, factor: int, cache: TileCache) -> None:
         self.base, self.factor, self.cache = base, factor, cache
-        self.tile = tuple(
-            max(1, max(_READ_AT_ONCE, min(side, length)) // factor)
-            for side, length in zip(base.tile, base.size_yx, strict=True)
-        )
+        width = max(_READ_AT_ONCE, min(base.tile[1], base.size_yx[1]))
+        height = _READ_AT_ONCE**2 // width
+        self.tile = (max(1, height // factor), max(1, width // factor))
 
     def as_level(self, name: str) -> Level:
         sides = dict(zip("YX", self.base.size_yx, strict=True))
@@ -116,8 +115,7 @@ class _Reduced:
             -(-sides[axis] // self.factor) if axis in sides else length
             for axis, length in zip(self.base.axes, self.base.shape, strict=True)
         )
-        height, width = self.tile
-        return Level(shape, self.base.dtype, self.base.axes, self.read, name=name, tile=(height, width))
+        return Level(shape, self.base.dtype, self.base.axes, self.read, name=name, tile=self.tile)
 
     def read(self, box: Box) -> NDArray[Any]:
         axes = self.base.axes
@@ -158,14 +156,15 @@ def block_mean(image: NDArray[Any], blocks: tuple[int, ...]) -> NDArray[Any]:
     blocks
         Length of a block along each axis.
     """
-    total = image.astype(np.float32 if image.dtype.itemsize == 1 else np.float64)
+    total, exact = image, np.float32 if image.dtype.itemsize == 1 else np.float64
     for axis, block in enumerate(blocks):
         if block == 1:
             continue
         starts = np.arange(0, total.shape[axis], block)
         counts = np.diff(np.append(starts, total.shape[axis]))
         shape = [-1 if n == axis else 1 for n in range(total.ndim)]
-        total = np.add.reduceat(total, starts, axis=axis) / counts.reshape(shape).astype(total.dtype)
+        sums = np.add.reduceat(total, starts, axis=axis, dtype=exact)
+        total = sums / counts.reshape(shape).astype(exact)
     return (np.rint(total) if image.dtype.kind in "iu" else total).astype(image.dtype)
 
 

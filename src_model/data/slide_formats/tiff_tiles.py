@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +10,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from src_model.data.slide_formats.jpeg_damage import check_end, check_jpeg, check_restart
 from src_model.data.slide_formats.level import Box, TileCache
 from src_model.data.slide_formats.pyramid import paste
+from src_model.data.slide_formats.tiff_rows import PlainPage, is_one_block
 
 _JPEG = {6, 7, 34892, 33007}
 _OLD_JPEG = 6
 _JPEG_2000 = {33003, 33004, 33005, 34712}
-_END = b"\xff\xd9"
-"""The last marker of JPEG and of JPEG 2000."""
-_FILL_AFTER_END = 64
-"""Some programs pad a tile; its end marker is looked for so many bytes from the end."""
-_NO_MARKER = re.compile(rb"\xff[^\x00\xc4\xd0-\xd7\xda\xdb\xdd\xfe\xff]", re.DOTALL)
-"""Within a scan, byte 255 is followed by 0, by a restart, or by what begins another scan."""
 
 
 @dataclass(frozen=True)
@@ -81,41 +76,13 @@ class Page:
         if self.compression not in _JPEG:
             tile, _, _ = self.decode(data, index)
         else:
-            if self.jpeg_header is None and self.compression != _OLD_JPEG:
+            if self.jpeg_header is not None:
+                check_restart(data)
+            elif self.compression != _OLD_JPEG:
                 check_jpeg(data)
             tile, _, _ = self.decode(data, index, jpegtables=self.jpeg_tables, jpegheader=self.jpeg_header)
         plane: NDArray[Any] = tile[0]
         return plane
-
-
-def check_jpeg(data: bytes) -> None:
-    """Find damage that decoders pass over in silence, filling in what they miss.
-
-    Raises
-    ------
-    ValueError
-        When the start or end is missing, or the data hold what no JPEG may.
-    """
-    if not data.startswith(b"\xff\xd8"):
-        raise ValueError("a JPEG tile does not begin as one")
-    end = check_end(data)
-    scan = data.find(b"\xff\xda")
-    if scan < 0 or _NO_MARKER.search(data, scan, end):
-        raise ValueError("a JPEG tile is damaged")
-
-
-def check_end(data: bytes) -> int:
-    """Where the end marker of a JPEG or JPEG 2000 tile lies.
-
-    Raises
-    ------
-    ValueError
-        When it is not near the end of the tile.
-    """
-    end = data.rfind(_END)
-    if end < max(len(data) - _FILL_AFTER_END, 0):
-        raise ValueError("a tile ends before its picture does")
-    return end
 
 
 class TiffPixels:
@@ -134,12 +101,16 @@ class TiffPixels:
     """
 
     def __init__(self, pages: Sequence[Page], keyframe: Any, axes: str, cache: TileCache, key: int) -> None:
-        self._pages, self._axes, self._cache, self._key = pages, axes, cache, key
+        self._axes, self._cache, self._key = axes, cache, key
+        self._pages: Sequence[Page | PlainPage] = pages
         self._separate, _, self._height, self._width, self._samples = keyframe.shaped
         if keyframe.is_tiled:
             self.tile = (keyframe.tilelength, keyframe.tilewidth)
         else:
             self.tile = (min(keyframe.rowsperstrip, self._height), self._width)
+        if is_one_block(keyframe):
+            plain = [PlainPage.of(page.path, page.offsets, keyframe) for page in pages]
+            self._pages, self.tile = plain, (plain[0].rows, self._width)
         self._across = -(-self._width // self.tile[1])
         self._count = self._across * -(-self._height // self.tile[0])
         self.dtype = keyframe.dtype
@@ -183,7 +154,7 @@ class TiffPixels:
                     paste(out, box, tile, (row * height, column * width, 0))
         return out
 
-    def _cached(self, page: Page, file: BinaryIO, plane: int, index: int) -> NDArray[Any]:
+    def _cached(self, page: Page | PlainPage, file: BinaryIO, plane: int, index: int) -> NDArray[Any]:
         def decode() -> NDArray[Any]:
             tile = page.tile(file, index)
             return np.empty((0, 0, self._samples), self.dtype) if tile is None else tile
