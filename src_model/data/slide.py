@@ -110,7 +110,7 @@ def open_slide(path: str | Path) -> Slide:
     return Slide(
         path=path,
         format=contents.format,
-        levels=tuple(add_overviews(levels, contents.cache)),
+        levels=tuple(add_overviews(levels)),
         stored_levels=len(levels),
         is_rgb=contents.is_rgb,
         pixel_size_um=contents.pixel_size_um,

@@ -219,6 +219,8 @@ def test_a_computed_level_reads_only_what_lies_under_its_tiles(
 
     np.testing.assert_array_equal(part, block_mean(image[2060:2080, 10:18], (2, 2)))
     assert boxes == [((2048, 4096), (0, 130))]
+    np.testing.assert_array_equal(slide.levels[1][1030:1040, 5:9], part)
+    assert len(boxes) == 1
 
 
 def test_computed_levels_of_channels_and_colours_have_their_axes(tmp_path: Path) -> None:

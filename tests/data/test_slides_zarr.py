@@ -83,3 +83,18 @@ def test_other_axes_than_those_of_an_image_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"a\.zarr has axes 'yxq'; a slide has y, x and channels"):
         open_slide(path)
+
+
+@pytest.mark.parametrize(
+    "multiscales",
+    [[], [{}], ["text"], [{"datasets": []}], [{"datasets": [{"path": 3}], "axes": [{}]}]],
+    ids=str,
+)
+def test_a_description_that_is_none_is_named(tmp_path: Path, multiscales: list) -> None:
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    group.attrs["ome"] = {"version": "0.5", "multiscales": multiscales}
+
+    with pytest.raises(
+        DataError, match=r"a\.zarr describes its image otherwise than OME-Zarr does .*write it anew"
+    ):
+        open_slide(tmp_path / "a.zarr")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from src_model.data.slide_formats.level import Level, TileCache
+from src_model.data.slide_formats.level import Level
 
 
 @dataclass(eq=False)
@@ -15,7 +15,6 @@ class Contents:
 
     format: str
     levels: list[Level]
-    cache: TileCache
     is_rgb: bool
     pixel_size_um: tuple[float, float] | None = None
     channel_names: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src_model.data.slide_formats.contents import Contents
-from src_model.data.slide_formats.level import Box, Level, TileCache, one_line
+from src_model.data.slide_formats.level import Box, Level, one_line
 from src_model.data.slide_formats.tiff_metadata import PixelSize, in_micrometres, usable
 from src_model.errors import DataError
 
@@ -39,6 +39,15 @@ def open_ome_zarr(path: Path) -> Contents:
         raise DataError(
             f"{path} is no OME-Zarr image: it names no 'multiscales'; choose the folder of the image."
         )
+    try:
+        return _contents(path, group, described)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        raise DataError(
+            f"{path} describes its image otherwise than OME-Zarr does ({one_line(error)}); write it anew."
+        ) from error
+
+
+def _contents(path: Path, group: Any, described: Mapping[str, Any]) -> Contents:
     multiscale = described["multiscales"][0]
     axes, units = _axes(path, multiscale)
     colour = _is_rgb(described)
@@ -53,7 +62,6 @@ def open_ome_zarr(path: Path) -> Contents:
     return Contents(
         format=f"OME-Zarr {_version(described, multiscale)}",
         levels=levels,
-        cache=TileCache(),
         is_rgb=levels[0].axes == "YXC",
         pixel_size_um=_pixel_size(multiscale, axes, units),
         channel_names=_channel_names(described),

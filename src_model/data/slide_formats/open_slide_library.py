@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src_model.data.slide_formats.contents import Contents
-from src_model.data.slide_formats.level import Box, Level, TileCache, one_line
+from src_model.data.slide_formats.level import Box, Level, one_line
 from src_model.data.slide_formats.tiff_metadata import PixelSize, usable
 from src_model.errors import DataError
 
@@ -39,7 +39,6 @@ def open_with_openslide(path: Path) -> Contents:
         raise DataError(f"{path} cannot be read ({one_line(error)}); use another copy.") from error
     properties = dict(slide.properties)
     handle = _Handle(path, slide, _background(properties))
-    cache = TileCache()
     levels = []
     for number, (width, height) in enumerate(slide.level_dimensions):
         pixels = _OpenSlidePixels(handle, number, float(slide.level_downsamples[number]))
@@ -52,7 +51,6 @@ def open_with_openslide(path: Path) -> Contents:
     return Contents(
         format=f"{vendor} (OpenSlide)",
         levels=levels,
-        cache=cache,
         is_rgb=True,
         pixel_size_um=_pixel_size(properties),
         associated={name: _associated(handle, name, properties) for name in slide.associated_images},

@@ -81,7 +81,7 @@ def _times(size: tuple[int, int]) -> str:
     return "x".join(map(str, size))
 
 
-def add_overviews(levels: list[Level], cache: TileCache) -> list[Level]:
+def add_overviews(levels: list[Level]) -> list[Level]:
     """The levels, and coarser ones computed from the coarsest where that is :data:`LARGE`.
 
     Each halves the one before, down to 1,024 pixels. A pixel is the mean of those that it covers.
@@ -93,6 +93,7 @@ def add_overviews(levels: list[Level], cache: TileCache) -> list[Level]:
         return levels
     steps = math.ceil(math.log2(longest / _OVERVIEW))
     start = len(levels)
+    cache = TileCache()  # apart, because making one of its tiles passes many finer ones through theirs
     file = base.name.rsplit(", level", 1)[0]
     return levels + [
         _Reduced(base, 2**step, cache).as_level(f"{file}, level {start + step - 1}")

@@ -69,7 +69,6 @@ class _Structure:
         return Contents(
             format=notes.FORMATS.get(kind, "TIFF"),
             levels=levels,
-            cache=self.cache,
             is_rgb=levels[0].axes == "YXC",
             pixel_size_um=notes.pixel_size(kind, self.file, main, index),
             channel_names=notes.channel_names(kind, self.file, main, index),
