@@ -140,9 +140,10 @@ def plane_of_layer(layer: Any, point: Sequence[float], *, stack: Stack = "planes
             at = int(np.clip(round(float(position[axis])), 0, lengths[letter] - 1))
             index.append(slice(at, at + 1))
             offset.append(float(at))
+    flat = set(whole.axes) <= set("YXC")  # then a slide is not read here
     return replace(
         whole,
-        data=_detached(whole.data[tuple(index)]),
+        data=_detached(whole.data if flat else whole.data[tuple(index)]),
         placement=whole.placement.of_grid([1.0] * len(offset), offset),
     )
 

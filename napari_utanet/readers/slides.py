@@ -1,0 +1,151 @@
+"""Opens whole slides in napari as pyramids that read what is in view, with their size in micrometres."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from src_model.data.slide import Slide
+    from src_model.data.slide_formats.level import Level
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+SLIDES = (".svs", ".ndpi", ".scn", ".qptiff", ".mrxs", ".vms", ".vmu", ".bif", ".svslide")
+"""Endings of files that are slides whatever they hold; other TIFFs are looked into."""
+
+_TIFFS = (".tif", ".tiff")
+_LARGE = 4096
+_COLOURS = ("blue", "green", "red", "magenta", "yellow", "cyan")
+_PERCENTILES = (0.1, 99.9)
+_SAMPLE, _SAMPLES_A_SIDE = 512, 3
+
+
+def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
+    """The reader of slides, or ``None`` for images that napari itself opens as well.
+
+    Small TIFFs, stacks of planes, and folders that hold no OME-Zarr image are left to napari.
+    """
+    paths = [path] if isinstance(path, str) else path
+    return read_slides if paths and all(_is_slide(Path(name)) for name in paths) else None
+
+
+def read_slides(path: str | list[str]) -> list[LayerData]:
+    """One layer for each slide, or one for each channel of a slide without colours.
+
+    The label and macro images are not opened; ``metadata["slide"]["associated"]`` names them, beside
+    path, format and pixel size.
+
+    Raises
+    ------
+    DataError
+        When a file cannot be read; names it.
+    """
+    from src_model.data.slide import open_slide
+
+    names = [path] if isinstance(path, str) else path
+    return [layer for name in names for layer in _layers(open_slide(name))]
+
+
+def _is_slide(path: Path) -> bool:
+    from src_model.data.slide import open_slide
+    from src_model.data.slide_formats.ome_zarr import is_ome_zarr
+    from src_model.errors import DataError
+
+    name = path.name.lower()
+    if name.endswith(SLIDES):
+        return True
+    folder = path.is_dir()
+    if not (is_ome_zarr(path) if folder else name.endswith(_TIFFS)):
+        return False
+    try:
+        slide = open_slide(path)
+    except DataError:
+        return folder  # what is wrong with it is said when it is read; of a TIFF napari may know more
+    return not slide.is_stack and (folder or slide.stored_levels > 1 or max(slide.size_yx) > _LARGE)
+
+
+def _layers(slide: Slide) -> list[LayerData]:
+    from napari.utils.notifications import show_warning
+
+    for warning in slide.warnings:
+        show_warning(warning)
+    name = slide.path.stem.removesuffix(".ome")
+    if slide.axes != "CYX":
+        options = {"rgb": slide.is_rgb, "name": name}
+        if not slide.is_rgb:
+            options["contrast_limits"] = _contrast(slide, slide.levels)
+        return [_layer(slide, slide.levels, options)]
+    layers = []
+    for number in range(slide.levels[0].channels):
+        levels = tuple(level.channel(number) for level in slide.levels)
+        channel = slide.channel_names[number] if slide.channel_names else f"channel {number + 1}"
+        options = {
+            "rgb": False,
+            "name": f"{name} {channel}",
+            "colormap": _COLOURS[number % len(_COLOURS)],
+            "blending": "additive",
+            "contrast_limits": _contrast(slide, levels),
+        }
+        layers.append(_layer(slide, levels, options, channel=number))
+    return layers
+
+
+def _layer(
+    slide: Slide, levels: tuple[Level, ...], options: dict[str, Any], channel: int | None = None
+) -> LayerData:
+    many = len(levels) > 1
+    known = slide.pixel_size_um is not None
+    return (
+        list(levels) if many else levels[0],
+        {
+            **options,
+            "multiscale": many,
+            "scale": slide.pixel_size_um if known else (1.0, 1.0),
+            "units": ("um" if known else "pixel",) * 2,
+            "axis_labels": ("y", "x"),
+            "metadata": {
+                "slide": {
+                    "path": str(slide.path),
+                    "format": slide.format,
+                    "pixel_size_um": slide.pixel_size_um,
+                    "channel": channel,
+                    "channels": slide.channel_names,
+                    "associated": tuple(slide.associated),
+                    "warnings": slide.warnings,
+                    "notes": dict(slide.metadata),
+                }
+            },
+        },
+        "image",
+    )
+
+
+def _contrast(slide: Slide, levels: tuple[Level, ...]) -> tuple[float, float]:
+    """Almost the least and the largest value, from the coarsest level, or from samples of the finest."""
+    import numpy as np
+
+    if slide.dtype.kind == "b":
+        return 0.0, 1.0
+    if slide.dtype == np.uint8:
+        return 0.0, 255.0
+    stored = len(levels) == slide.stored_levels
+    values = np.asarray(levels[-1]).ravel() if stored else _samples(levels[0])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 1.0
+    low, high = (float(value) for value in np.percentile(values, _PERCENTILES))
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def _samples(level: Level) -> Any:
+    """The values of a few small windows, so that a large image is not read as a whole."""
+    import numpy as np
+
+    starts = [
+        [round(n * max(length - _SAMPLE, 0) / (_SAMPLES_A_SIDE - 1)) for n in range(_SAMPLES_A_SIDE)]
+        for length in level.size_yx
+    ]
+    windows = [level[top : top + _SAMPLE, left : left + _SAMPLE] for top in starts[0] for left in starts[1]]
+    return np.concatenate([window.ravel() for window in windows])
