@@ -190,7 +190,8 @@ class MixtureOfSkips(nn.Module):
     def _on_grid(self, feature: Tensor, grid: Sequence[int]) -> Tensor:
         """Resized; a map more than twice as fine is averaged, of which interpolation would skip pixels."""
         if all(length > 2 * target for length, target in zip(feature.shape[2:], grid, strict=True)):
-            return AREA_POOL[self.dims](feature, list(grid))
+            averaged: Tensor = AREA_POOL[self.dims](tuple(grid))(feature)
+            return averaged
         return resize(feature, grid, align_corners=self.light)
 
     def expert_maps(self, features: Sequence[Tensor]) -> Tensor:
