@@ -55,7 +55,7 @@ class Dock(nn.ModuleList):
         self, width: int, channels: int, *, dims: int = 2, light: bool = False, activation: bool = True
     ) -> None:
         groups = math.gcd(width, channels) if light else 1
-        layers = conv_bn_relu(width, channels, 1, dims=dims, groups=groups)
+        layers = list(conv_bn_relu(width, channels, 1, dims=dims, groups=groups))
         super().__init__(layers if activation else layers[:2])
         self.light = light
 
