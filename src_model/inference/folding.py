@@ -44,6 +44,8 @@ def fold_norms(module: nn.Module) -> None:
 
 def merge_pointwise(expert: Expert) -> None:
     """Make one convolution of an expert's first two: ``W (V x + c) + b`` is ``(W V) x + (W c + b)``."""
+    if not hasattr(expert.expand, "weight"):  # merged already
+        return
     first, second = expert.expand, expert.mix
     outer = second.weight.double().flatten(1)
     weight = (outer @ first.weight.double().flatten(1)).reshape(-1, *first.weight.shape[1:])

@@ -29,7 +29,7 @@ def optimise(model: Network) -> Network:
       of joined on one grid.
     - Docking to a much coarser level computes only the pixels that interpolation looks at.
 
-    A network to which none of this applies is only copied.
+    A network to which none of this applies, or that was rewritten already, is only copied.
 
     Parameters
     ----------

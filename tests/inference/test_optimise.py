@@ -173,6 +173,15 @@ def test_the_original_stays_as_it_was(name: str, stage: int) -> None:
 
 
 @with_mixture
+@torch.inference_mode()
+def test_a_rewritten_network_may_be_rewritten_again(name: str) -> None:
+    fast = optimise(ready(name))
+    batch = image(fast)
+
+    assert torch.equal(optimise(fast)(batch).logits, fast(batch).logits)
+
+
+@with_mixture
 def test_no_random_numbers_are_drawn(name: str) -> None:
     model = ready(name)
     before = torch.get_rng_state()
