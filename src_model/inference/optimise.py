@@ -42,7 +42,8 @@ def optimise(model: Network) -> Network:
         In evaluation mode, without gradients, on the same device. Its state dict has other keys than
         that of ``model``: to save a network, keep the original. It cannot be trained.
     """
-    fast = copy.deepcopy(model).eval().requires_grad_(False)
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    fast = copy.deepcopy(model).cpu().eval().requires_grad_(False)  # not every device knows float64
     with torch.no_grad():
         for module in list(fast.modules()):
             fold_norms(module)
@@ -51,7 +52,7 @@ def optimise(model: Network) -> Network:
         for module in list(fast.modules()):
             if isinstance(module, MixtureOfSkips):
                 _rewrite_ends(module)
-    return fast
+    return fast.to(device)
 
 
 def narrow_weights(model: SegmentationModel, dtype: torch.dtype) -> None:
