@@ -1,8 +1,7 @@
-"""A private copy of a checkpoint's network on the chosen device, from float images to classes."""
+"""A private, faster copy of a checkpoint's network on the chosen device, from float images to classes."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from os import PathLike
@@ -19,6 +18,7 @@ from src_model.config import Normalisation
 from src_model.device import autocast, is_out_of_memory, resolve_device, resolve_precision
 from src_model.errors import CheckpointError, ConfigError, ModelError
 from src_model.events import Control
+from src_model.inference.optimise import narrow_weights, optimise
 from src_model.models.base import SegmentationModel
 from src_model.models.checkpoint import Checkpoint, load_checkpoint
 from src_model.models.domains import Domain, find_domain
@@ -40,6 +40,8 @@ class MemoryRanOut(Exception):
 
 class Network:
     """Runs a network for inference; the caller's own network is neither moved nor changed.
+
+    What runs is :func:`src_model.inference.optimise.optimise` of it.
 
     Parameters
     ----------
@@ -78,13 +80,14 @@ class Network:
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
         opened = _open(checkpoint)
-        shared = opened is checkpoint
-        own: SegmentationModel = copy.deepcopy(opened.model) if shared else opened.model
+        own = optimise(opened.model)
         if own.num_experts and top_k is not None:
             check_top_k(top_k, own.num_experts)
         self.top_k = top_k if own.num_experts else None
         self._mirrorings = _MIRRORINGS if flips else _MIRRORINGS[:1]
-        self.model: SegmentationModel = own.eval().to(self.device)
+        if self.precision == "bfloat16":
+            narrow_weights(own, torch.bfloat16)
+        self.model: SegmentationModel = own.to(self.device)
         if own.dims == 2:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if control is not None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from src_model.errors import ModelError
-from src_model.models.blocks import AREA_POOL, CONVOLUTION, conv_bn_relu, resize
+from src_model.models.blocks import CONVOLUTION
 from src_model.models.experts import (
     ExpertBank,
     RouterBank,
@@ -24,8 +24,7 @@ from src_model.models.experts import (
     select_top,
     weigh,
 )
-
-_LIGHT_FUSE_GROUPS = 8
+from src_model.models.mixture_ends import Dock, Fuse
 
 
 class Segmentation(NamedTuple):
@@ -114,16 +113,14 @@ class MixtureOfSkips(nn.Module):
         self.ev_loss, self.train_unused, self.double_softmax = ev_loss, train_unused, double_softmax
         self.light = light
         self.num_routers = 1 if light else len(channels)
-        fuse_groups = math.gcd(_LIGHT_FUSE_GROUPS, sum(channels), width) if light else 1
-        self.fuse = conv_bn_relu(sum(channels), width, 1, dims=dims, groups=fuse_groups)
+        self.fuse = Fuse(channels, width, dims=dims, light=light)
         self.routers = RouterBank(
             width, self.num_routers, num_experts, bias=light, temperature=router_temperature
         )
         self.experts = ExpertBank(width, num_experts, dims=dims, hierarchical=hierarchical_experts)
-        dockers = (
-            conv_bn_relu(width, c, 1, dims=dims, groups=math.gcd(width, c) if light else 1) for c in channels
+        self.dockers = nn.ModuleList(
+            Dock(width, c, dims=dims, light=light, activation=not residual) for c in channels
         )
-        self.dockers = nn.ModuleList(docker[:2] if residual else docker for docker in dockers)
         self.scales = nn.ParameterList(torch.zeros(c, *[1] * dims) for c in channels) if residual else None
 
     def forward(
@@ -165,7 +162,7 @@ class MixtureOfSkips(nn.Module):
         if self.num_routers == 1:
             mixtures = mixtures * len(self.channels)
         skips = [
-            resize(docker(mixture), feature.shape[2:], align_corners=self.light)
+            docker(mixture, feature.shape[2:])
             for docker, mixture, feature in zip(self.dockers, mixtures, features, strict=True)
         ]
         if self.scales is not None:
@@ -182,17 +179,8 @@ class MixtureOfSkips(nn.Module):
         """All levels on the grid of the reference level, ``(B, width, [D,] h, w)``."""
         if len(features) != len(self.channels):
             raise ModelError(f"Expected features of {len(self.channels)} levels but got {len(features)}.")
-        grid = features[self.reference_level].shape[2:]
-        resized = [self._on_grid(feature, grid) for feature in features]
-        joined: Tensor = self.fuse(torch.cat(resized, dim=1))
+        joined: Tensor = self.fuse(features, features[self.reference_level].shape[2:])
         return joined
-
-    def _on_grid(self, feature: Tensor, grid: Sequence[int]) -> Tensor:
-        """Resized; a map more than twice as fine is averaged, of which interpolation would skip pixels."""
-        if all(length > 2 * target for length, target in zip(feature.shape[2:], grid, strict=True)):
-            averaged: Tensor = AREA_POOL[self.dims](tuple(grid))(feature)
-            return averaged
-        return resize(feature, grid, align_corners=self.light)
 
     def expert_maps(self, features: Sequence[Tensor]) -> Tensor:
         """Output of every expert for every sample, ``(B, E, width, [D,] h, w)``, chosen or not."""

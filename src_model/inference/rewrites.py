@@ -1,0 +1,120 @@
+"""Parts of a network that give the same values in evaluation mode with less work.
+
+They rest on two facts: a linear resize and a pointwise convolution commute, and a convolution of
+joined maps is the sum of the convolutions of each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from src_model.inference.folding import Plain, like
+from src_model.models.mixture_ends import Dock, Fuse, on_grid
+
+PAIR_POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
+"""Mean over two pixels along each axis."""
+
+
+def can_split(fuse: Fuse) -> bool:
+    """Whether no BatchNorm is left and each group of the convolution sees a single level."""
+    conv = cast(Plain, fuse[0])
+    per_group = conv.in_channels // conv.groups
+    alone = conv.groups == 1 or all(channels % per_group == 0 for channels in fuse.channels)
+    return alone and isinstance(fuse[1], nn.Identity)
+
+
+class SplitFuse(nn.Module):
+    """:class:`src_model.models.mixture_ends.Fuse` without the joined map: a convolution per level.
+
+    A level that is coarser than the grid is convolved before it is enlarged, a finer one after it
+    is shrunk. The results of a dense convolution are added; those of a grouped one are some
+    channels of the result each.
+
+    Parameters
+    ----------
+    fuse
+        One that :func:`can_split` allows.
+    """
+
+    def __init__(self, fuse: Fuse) -> None:
+        super().__init__()
+        conv, self.relu = cast(Plain, fuse[0]), fuse[2]
+        self.light, self.dense = fuse.light, conv.groups == 1
+        self.parts = nn.ModuleList()
+        column = row = 0
+        for channels in fuse.channels:
+            if self.dense:
+                weight = conv.weight[:, column : column + channels]
+                self.parts.append(like(conv, weight, None if column else conv.bias))
+            else:
+                groups = channels * conv.groups // conv.in_channels
+                rows = slice(row, row + groups * conv.out_channels // conv.groups)
+                bias = None if conv.bias is None else conv.bias[rows]
+                self.parts.append(like(conv, conv.weight[rows], bias, groups=groups))
+                row = rows.stop
+            column += channels
+
+    def forward(self, features: Sequence[Tensor], grid: Sequence[int]) -> Tensor:
+        """One ``(B, channels[i], ...)`` per level to ``(B, width, *grid)``."""
+        maps = [
+            self._on_grid(part, feature, grid) for part, feature in zip(self.parts, features, strict=True)
+        ]
+        if self.dense:
+            joined, *others = maps
+            for other in others:
+                joined.add_(other)
+        else:
+            joined = torch.cat(maps, dim=1)
+        result: Tensor = self.relu(joined)
+        return result
+
+    def _on_grid(self, part: nn.Module, feature: Tensor, grid: Sequence[int]) -> Tensor:
+        if math.prod(feature.shape[2:]) < math.prod(grid):
+            return on_grid(part(feature), grid, align_corners=self.light)
+        result: Tensor = part(on_grid(feature, grid, align_corners=self.light))
+        return result
+
+
+class MiddleDock(nn.Module):
+    """:class:`src_model.models.mixture_ends.Dock` that computes only the pixels that are looked at.
+
+    Interpolation to a grid that is coarser by an even factor is the mean of the two middle pixels
+    of that many, along each axis. The others need no convolution.
+
+    Parameters
+    ----------
+    dock
+        One that does not keep corners in place.
+    """
+
+    def __init__(self, dock: Dock) -> None:
+        super().__init__()
+        self.dock = dock
+
+    def forward(self, mixture: Tensor, size: Sequence[int]) -> Tensor:
+        """``(B, width, [D,] h, w)`` to ``(B, channels, *size)``."""
+        factor = int(mixture.shape[-1]) // int(size[-1])
+        exact = [factor * int(length) for length in size] == [int(length) for length in mixture.shape[2:]]
+        if exact and factor % 2 == 0 and factor > 2:
+            middle = middle_pixels(mixture, factor)
+            return PAIR_POOL[len(size)](self.dock(middle, middle.shape[2:]), 2)
+        result: Tensor = self.dock(mixture, size)
+        return result
+
+
+def middle_pixels(x: Tensor, factor: int) -> Tensor:
+    """The two middle ones of every ``factor`` pixels of ``(B, C, [D,] H, W)``, along each axis.
+
+    The result lies in memory with its channels last.
+    """
+    x = x.movedim(1, -1)
+    for axis in range(1, x.ndim - 1):
+        blocks = x.reshape(*x.shape[:axis], -1, factor, *x.shape[axis + 1 :])
+        x = blocks.narrow(axis + 1, factor // 2 - 1, 2).flatten(axis, axis + 1)
+    return x.movedim(-1, 1)
