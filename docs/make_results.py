@@ -7,7 +7,6 @@ one folder for each of those in ``docs/results``.
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 
 from generated import finish, table, with_blocks
 
-from src_model.evaluation.compare import compare_tables, fold_folders, read_run
+from src_model.evaluation.compare import compare_tables, read_run
 from src_model.evaluation.table import FILE_NAME, ScoreTable, Summary
 from src_model.studies.study import read_study
 from src_model.studies.summary import ArmResult, summarise
@@ -120,15 +119,8 @@ def volumes_table(name: str) -> str:
         [label, _mean(found[label, "dice"]), _mean(found[label, "hd95"])]
         for label in dict.fromkeys(label for label, _ in found)
     ]
-    seconds = sum(_seconds(folder / HISTORY) for folder in fold_folders(RUNS / name).values())
     text = table(("structure", "Dice", f"HD95 ({scores.hd95_unit})"), rows, align="lrr")
-    count = f"{len(scores.cases)} volumes, {len(scores.folds)} folds"
-    return f"{text}\n\n{count}, {seconds:,.0f} seconds of training."
-
-
-def _seconds(history: Path) -> float:
-    with history.open(newline="", encoding="utf-8") as file:
-        return sum(float(row["seconds"]) for row in csv.DictReader(file))
+    return f"{text}\n\n{len(scores.cases)} volumes, {len(scores.folds)} folds."
 
 
 def why_table(names: Sequence[str]) -> str:
