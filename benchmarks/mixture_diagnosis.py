@@ -70,24 +70,26 @@ class Subject:
 
     def score(self, change: Change, routing: Callable[[Tensor], Routing | Tensor] | None = None) -> float:
         """Mean Dice of stage 2 where the decoder gets other skips, or the mixture another routing."""
-        scores = []
-        for sample in self.held_out():
-            with torch.inference_mode(), autocast(self.device, self.precision):
-                features = self.features(self.mixed, sample)
-                given = None if routing is None else routing(self.mixture.fused(features[:-1]))
-                skips, _, _ = self.mixture(features[:-1], routing=given)
-                logits, _ = self.mixed._decode([*change(features[:-1], skips), features[-1]])
-            scores.append(float(dice(logits[0, 0].float().numpy() > 0, sample.mask > 0)))
-        return float(np.mean(scores))
+
+        def logits(images: Tensor) -> Tensor:
+            *fine, deepest = self.mixed.encoder(images)
+            given = None if routing is None else routing(self.mixture.fused(fine))
+            skips, _, _ = self.mixture(fine, routing=given)
+            return self.mixed._decode([*change(fine, skips), deepest])[0]
+
+        return self._mean_dice(logits)
 
     def score_plain(self) -> float:
         """Mean Dice of stage 1."""
+        return self._mean_dice(lambda images: self.plain(images).logits)
+
+    def _mean_dice(self, logits: Callable[[Tensor], Tensor]) -> float:
         scores = []
         for sample in self.held_out():
+            images, _ = to_batch([sample], self.device)
             with torch.inference_mode(), autocast(self.device, self.precision):
-                images, _ = to_batch([sample], self.device)
-                logits = self.plain(images).logits
-            scores.append(float(dice(logits[0, 0].float().numpy() > 0, sample.mask > 0)))
+                found = logits(images)[0, 0].float().numpy() > 0
+            scores.append(float(dice(found, sample.mask > 0)))
         return float(np.mean(scores))
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from generated import finish, table, with_blocks
 
-from src_model.evaluation.compare import compare_tables, read_run
-from src_model.evaluation.table import FILE_NAME, ScoreTable, Summary
+from src_model.evaluation.compare import compare_dice, read_run
+from src_model.evaluation.table import FILE_NAME, Summary
 from src_model.studies.study import read_study
 from src_model.studies.summary import ArmResult, summarise
 
@@ -28,8 +28,6 @@ RUNS = HERE / "results"
 HISTORY = "history.csv"
 LEVELS = ("1/1", "1/2", "1/4", "1/8")
 """Of the skips, as shares of the image's resolution."""
-
-
 PUBLISHED = {
     "glas": ("unet", "mixture", "balanced"),
     "monuseg": ("unet", "mixture", "balanced"),
@@ -88,10 +86,9 @@ def switched_table() -> str:
 
 def _difference(study: str, a: str, b: str) -> list[str]:
     """Dice of A minus that of B over the images that both scored: points, p-value, effect size, images."""
-    tables = [read_run(RUNS / study / arm) for arm in (a, b)]
-    shared = {*tables[0].cases} & {*tables[1].cases}
-    parts = [ScoreTable(row for row in each.rows if row.case in shared) for each in tables]
-    row = next(row for row in compare_tables(*parts) if row.metric == "dice" and row.over == "cases")
+    row = compare_dice(*(read_run(RUNS / study / arm) for arm in (a, b)))
+    if row is None:
+        return ["-", "-", "-", "0"]
     if row.paired is None:
         return [f"{100 * row.difference:+.2f}", "-", "-", str(row.count_a)]
     p, effect = row.paired.p_value, row.paired.effect_size

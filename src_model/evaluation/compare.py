@@ -86,6 +86,21 @@ def compare_tables(a: ScoreTable, b: ScoreTable) -> tuple[Difference, ...]:
     return rows
 
 
+def compare_dice(a: ScoreTable, b: ScoreTable) -> Difference | None:
+    """Dice of two tables over the cases that both hold, over all classes where there are several.
+
+    Returns
+    -------
+    Difference or None
+        ``None`` where they have no case in common.
+    """
+    shared = {*a.cases} & {*b.cases}
+    if not shared:
+        return None
+    parts = [ScoreTable(row for row in each.rows if row.case in shared) for each in (a, b)]
+    return [row for row in compare_tables(*parts) if row.metric == "dice" and row.over == "cases"][-1]
+
+
 def read_run(path: str | Path) -> ScoreTable:
     """The scores of a run.
 

@@ -60,10 +60,9 @@ def run_study(
     """Train and score every arm on every fold; a call with the same arguments goes on where one ended.
 
     Each run lies in ``out/ARM/fold-N`` with its own ``metrics.csv`` of the images that were held out;
-    the scores at K mixed experts in ``out/ARM-topK/fold-N``, with flips in ``out/ARM-flips/fold-N``,
-    at native resolution in ``out/ARM-native/fold-N``. So
-    ``utanet compare out/ARM out/OTHER`` compares two arms over all images. The arms of one fold share its
-    images, and stage 1 where they say so.
+    the scores at K mixed experts in ``out/ARM-topK/fold-N``, with flips in ``out/ARM-flips/fold-N``, at
+    native resolution in ``out/ARM-native/fold-N``. So ``utanet compare out/ARM out/OTHER`` compares two arms
+    over all images. The arms of one fold share its images, and stage 1 where they say so.
 
     Several processes may be given the same arguments at once: each takes the next run that none of the
     others is at, and all end when the study is complete.
@@ -96,7 +95,9 @@ def run_study(
     waits = False
     while not all(part.complete for part in parts):
         worked = False
-        for part in filter(_is_ready, parts):
+        for part in parts:
+            if not part.ready:
+                continue
             with _locked(part) as mine:
                 if not mine or part.complete:
                     continue
@@ -126,10 +127,6 @@ def run_study(
             return
         time.sleep(_WAIT)
     yield StudyFinished(out=out)
-
-
-def _is_ready(part: _Part) -> bool:
-    return part.ready
 
 
 def _done(parts: Sequence[_Part]) -> int:

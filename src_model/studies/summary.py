@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from src_model.evaluation.compare import Test, compare_tables, fold_folders
+from src_model.evaluation.compare import Test, compare_dice, fold_folders
 from src_model.evaluation.table import FILE_NAME, ScoreTable, Summary, concatenate
 from src_model.studies.study import Study
 from src_model.training.run_folder import RunFolder
@@ -54,7 +54,7 @@ def summarise(study: Study, out: str | Path) -> tuple[ArmResult, ...]:
             [ScoreTable.read(f / FILE_NAME).with_fold(number) for number, f in folders.items()]
         )
         first = firsts.setdefault(resolution, table)
-        difference, test = (None, None) if first is table else _against(first, table)
+        compared = None if first is table else compare_dice(table, first)
         results.append(
             ArmResult(
                 name=name,
@@ -62,8 +62,8 @@ def summarise(study: Study, out: str | Path) -> tuple[ArmResult, ...]:
                 table=table,
                 folds=len(folders),
                 seconds=_seconds(list(folders.values())),
-                difference=difference,
-                test=test,
+                difference=None if compared is None else compared.difference,
+                test=None if compared is None else compared.paired,
             )
         )
     return tuple(results)
@@ -82,16 +82,6 @@ def _folds(folder: Path) -> dict[int, Path]:
     """Those that are complete."""
     found = fold_folders(folder) if folder.is_dir() else {}
     return {number: fold for number, fold in found.items() if (fold / FILE_NAME).is_file()}
-
-
-def _against(first: ScoreTable, table: ScoreTable) -> tuple[float | None, Test | None]:
-    """Difference and paired test over the images that both hold."""
-    shared = {*first.cases} & {*table.cases}
-    if not shared:
-        return None, None
-    parts = [ScoreTable(row for row in each.rows if row.case in shared) for each in (table, first)]
-    rows = [row for row in compare_tables(*parts) if row.metric == "dice" and row.over == "cases"]
-    return rows[-1].difference, rows[-1].paired
 
 
 def _seconds(folders: list[Path]) -> float | None:
