@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from src_model.data.slide_formats.contents import Contents
-from src_model.data.slide_formats.level import Level
+from src_model.data.slide_formats.level import Box, Level
 from src_model.data.slide_formats.pyramid import add_overviews, check_levels, downsample
-from src_model.errors import DataError
+from src_model.errors import DataError, ImageError
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff", ".svs", ".ndpi", ".scn", ".qptiff", ".btf"})
 """Files that are read as TIFF, in lower case."""
 OPENSLIDE_SUFFIXES = frozenset({".mrxs", ".vms", ".vmu", ".bif", ".svslide"})
 """Files that OpenSlide reads."""
+ARRAYS = "arrays"
+"""Format of a slide that another program has opened."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,56 @@ class Slide:
     def __reduce__(self) -> tuple[Any, ...]:
         """Sent to another process, a slide is opened there anew."""
         return open_slide, (self.path,)
+
+    @classmethod
+    def of_arrays(
+        cls,
+        levels: Sequence[Any],
+        *,
+        axes: str,
+        pixel_size_um: tuple[float, float] | None = None,
+        channel_names: Sequence[str] = (),
+        name: str = "image",
+    ) -> Slide:
+        """A slide that another program has opened, such as layers of zarr or dask arrays.
+
+        Parameters
+        ----------
+        levels
+            Anything with ``shape`` and ``dtype`` that gives pixels when it is sliced; finest first.
+        axes
+            ``YX``, ``YXC`` (colours) or ``CYX`` (channels).
+        pixel_size_um, channel_names
+            See :class:`Slide`.
+        name
+            Stands for the path, in messages and in the names of results.
+
+        Raises
+        ------
+        ImageError
+            When there is no level, or its axes are others.
+        """
+        if not levels or axes not in ("YX", "YXC", "CYX") or len(levels[0].shape) != len(axes):
+            shape = tuple(levels[0].shape) if levels else ()
+            raise ImageError(
+                f"A slide has axes YX, YXC or CYX but {name} has shape {shape} and axes {axes}; choose one "
+                "plane of it."
+            )
+        given = [_of_array(array, axes, f"{name}, level {number}") for number, array in enumerate(levels)]
+        kept, dropped = check_levels(given)
+        return cls(
+            path=Path(name),
+            format=ARRAYS,
+            levels=tuple(add_overviews(kept)),
+            stored_levels=len(kept),
+            is_rgb=axes == "YXC",
+            pixel_size_um=pixel_size_um,
+            channel_names=_as_many(tuple(channel_names), kept[0]),
+            associated=MappingProxyType({}),
+            metadata=MappingProxyType({}),
+            warnings=tuple(dropped),
+            is_stack=False,
+        )
 
     @property
     def axes(self) -> str:
@@ -120,6 +173,16 @@ def open_slide(path: str | Path) -> Slide:
         warnings=(*contents.warnings, *dropped),
         is_stack=contents.is_stack,
     )
+
+
+def _of_array(array: Any, axes: str, name: str) -> Level:
+    """A level that reads an array of another library."""
+
+    def read(box: Box) -> NDArray[Any]:
+        return np.asarray(array[tuple(slice(*span) for span in box)])
+
+    shape = tuple(int(length) for length in array.shape)
+    return Level(shape, array.dtype, axes, read, name=name)
 
 
 def _contents(path: Path) -> Contents:
