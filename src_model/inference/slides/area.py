@@ -48,7 +48,7 @@ class Area:
 
     def touches(self, box: Box) -> bool:
         """Whether any pixel of a box of the mask may be segmented."""
-        if self._tissue is not None and not self._tissue.touches(*self._grid.on_slide(box)):
+        if self._tissue is not None and not self._tissue.touches(self._grid.on_slide(box)):
             return False
         if self._outlines is None:
             return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,10 +42,12 @@ class Grid:
         """On which pixels of the mask tiles may begin, for a network that needs multiples of ``required``."""
         return required if self.factor == 1 else round_up(STEP, required)
 
-    def on_slide(self, box: Box) -> tuple[float, float, float, float]:
-        """First row and column, height and width of a box in pixels of the slide's finest level."""
-        (y, x) = self.scale
-        return box.y * y, box.x * x, box.height * y, box.width * x
+    def on_slide(self, box: Box) -> Box:
+        """The pixels of the slide's finest level that a box of the mask lies on."""
+        rows, columns = self.scale
+        top, left = math.floor(box.y * rows), math.floor(box.x * columns)
+        bottom, right = math.ceil(box.y_end * rows), math.ceil(box.x_end * columns)
+        return Box(top, left, bottom - top, right - left)
 
 
 def choose_grid(slide: Slide, wanted_um: float | None, slide_um: float | None) -> Grid:
