@@ -52,7 +52,9 @@ class Area:
             return False
         if self._outlines is None:
             return True
-        return any(_touches(points, box) for points in self._outlines)
+        if not any(_touches(points, box) for points in self._outlines):
+            return False
+        return self._tissue is None or bool(np.any(self.at(box)))
 
     def at(self, box: Box) -> NDArray[np.bool_] | None:
         """Which pixels of a box are segmented; ``None`` = all."""
