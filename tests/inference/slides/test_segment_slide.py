@@ -259,7 +259,7 @@ class Broken:
 
     def __getitem__(self, key: Any) -> np.ndarray:
         rows, columns = key[:2]
-        if rows.start < 300 and rows.stop > 256 and columns.start < 600 and columns.stop > 512:
+        if rows.start < 512 and rows.stop > 256 and columns.start < 768 and columns.stop > 512:
             raise ValueError("not a JPEG")
         return self.pixels[key]
 
