@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from src_model.data.slide_formats.contents import Contents
 from src_model.data.slide_formats.level import Box, Level
-from src_model.data.slide_formats.pyramid import add_overviews, check_levels, downsample
+from src_model.data.slide_formats.pyramid import LARGE, add_overviews, check_levels, downsample
 from src_model.errors import DataError, ImageError
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff", ".svs", ".ndpi", ".scn", ".qptiff", ".btf"})
 """Files that are read as TIFF, in lower case."""
 OPENSLIDE_SUFFIXES = frozenset({".mrxs", ".vms", ".vmu", ".bif", ".svslide"})
 """Files that OpenSlide reads."""
+SLIDE_SUFFIXES = OPENSLIDE_SUFFIXES | {".svs", ".ndpi", ".scn", ".qptiff"}
+"""Files that are slides whatever they hold; other TIFFs are looked into."""
 ARRAYS = "arrays"
 """Format of a slide that another program has opened."""
 
@@ -131,6 +133,29 @@ class Slide:
     def downsamples(self) -> tuple[float, ...]:
         """For each level: pixels of the finest one along an axis that one of its pixels covers."""
         return tuple(downsample(self.levels[0], level) for level in self.levels)
+
+
+def is_slide(path: str | Path) -> bool:
+    """Whether a file or folder is a slide rather than an image that is read whole.
+
+    It is where its ending says so, where it is an OME-Zarr, and where it is a TIFF with several levels or
+    a side above 4,096 pixels that is no stack of planes. Nothing of the pixels is read.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        from src_model.data.slide_formats.ome_zarr import is_ome_zarr
+
+        return is_ome_zarr(path)
+    if suffix in SLIDE_SUFFIXES:
+        return True
+    if suffix not in TIFF_SUFFIXES:
+        return False
+    try:
+        slide = open_slide(path)
+    except DataError:
+        return False  # what is wrong with it, the reading of images says
+    return not slide.is_stack and (slide.stored_levels > 1 or max(slide.size_yx) > LARGE)
 
 
 def open_slide(path: str | Path) -> Slide:
