@@ -114,7 +114,9 @@ class Network:
         """``images`` (B, C, [D,] H, W) on the device, laid out as the network likes it."""
         batch = torch.from_numpy(np.ascontiguousarray(images))
         layout = torch.channels_last if batch.ndim == 4 else torch.preserve_format
-        return batch.to(self.device, memory_format=layout)
+        if self.device.type == "cuda":  # from pinned memory the copy runs beside the computing
+            batch = batch.pin_memory()
+        return batch.to(self.device, memory_format=layout, non_blocking=True)
 
     def logits(self, images: NDArray[np.float32]) -> Tensor:
         """Logits of a batch; with flips, those of the mean probability over four mirrorings.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from src_model import __version__
 from src_model.data.label_pyramid import CHUNK, LabelPyramid
@@ -36,6 +37,8 @@ _WINDOW, _WINDOWS = 256, 4
 
 Read = list[NDArray[np.float32]] | None
 """Prepared pixels of each tile of a group (C, Y, X); ``None`` = all of them are blank."""
+Computed = list[Tensor] | None
+"""Classes (height, width) uint8 of what each tile keeps; ``None`` = all of them are background."""
 Written = list[tuple[Box, NDArray[Any]]]
 """Where the mask has grown, and how that looks in the overview."""
 
@@ -115,11 +118,11 @@ class SlideWork:
             return None
         return [self._prepare(image) for image in images]
 
-    def compute(self, group: Group, images: Read) -> list[NDArray[np.uint8]]:
-        """The classes of a group's tiles."""
+    def compute(self, group: Group, images: Read) -> Computed:
+        """The classes of a group's tiles, still on the device, which may be computing them yet."""
         self._control.check()
         if images is None:
-            return [np.zeros((tile.write.height, tile.write.width), np.uint8) for tile in group]
+            return None
         try:
             return self._classes(group, images)
         except MemoryRanOut:
@@ -132,12 +135,17 @@ class SlideWork:
                 f"close other programs or choose a smaller 'tile', such as {max(self._tile // 2, TILES[-1])}."
             ) from None
 
-    def write(self, group: Group, masks: list[NDArray[np.uint8]]) -> Written:
+    def write(self, group: Group, found: Computed) -> Written:
         """Write the classes of a group; called in the thread that writes."""
         self._note_damaged()
-        return [
-            (tile.write, self.mask.write(tile.write, mask)) for tile, mask in zip(group, masks, strict=True)
-        ]
+        written = []
+        for number, tile in enumerate(group):
+            mask = np.zeros((tile.write.height, tile.write.width), np.uint8)
+            if found is not None:
+                inside = self._area.at(tile.write)
+                np.copyto(mask, found[number].cpu().numpy(), where=True if inside is None else inside)
+            written.append((tile.write, self.mask.write(tile.write, mask)))
+        return written
 
     @property
     def damaged(self) -> tuple[tuple[int, int, int, int], ...]:
@@ -151,15 +159,12 @@ class SlideWork:
         overview = self.mask.levels[self.mask.overview][...]
         return float(np.count_nonzero(overview) / overview.size)
 
-    def _classes(self, group: Group, images: list[NDArray[np.float32]]) -> list[NDArray[np.uint8]]:
+    def _classes(self, group: Group, images: list[NDArray[np.float32]]) -> list[Tensor]:
         logits = self._network.logits(np.stack(images))
-        found = []
-        for tile, result in zip(group, logits, strict=True):
-            kept = classes(result[(slice(None), *tile.keep.slices)], self._request.threshold)
-            inside = self._area.at(tile.write)
-            mask: NDArray[np.uint8] = kept.cpu().numpy()
-            found.append(mask if inside is None else np.where(inside, mask, np.uint8(0)))
-        return found
+        return [
+            classes(result[(slice(None), *tile.keep.slices)], self._request.threshold)
+            for tile, result in zip(group, logits, strict=True)
+        ]
 
     def _note_damaged(self) -> None:
         if len(self.damaged) > len(self.mask.provenance.get("damaged", ())):
