@@ -84,12 +84,17 @@ class GrowingLevels:
         for number in range(1, self.overview):
             for row, column in each(self.chunks(_shrunk(box, number))):
                 if not self._waiting[_below(number, row, column)].any():
-                    place = self._place(number, row, column)
-                    self._arrays[number][place.slices] = self._from_below(number, place)
-                    self._cache.forget((number, row, column))
+                    self._store(number, row, column)
 
-    def store_overviews(self) -> None:
-        """Store the levels that were kept in memory."""
+    def store_rest(self) -> None:
+        """Store what is left of the coarser levels; chunks that were not written are empty from now on."""
+        left = self._waiting.copy()
+        self._waiting[...] = False
+        for number in range(1, self.overview):
+            height, width = self._arrays[number].shape
+            for row, column in each(self.chunks(Box(0, 0, height, width))):
+                if left[_below(number, row, column)].any():
+                    self._store(number, row, column)
         for array, level in zip(self._arrays[self.overview :], self._coarse, strict=True):
             if array is not self._arrays[0]:
                 array[...] = level
@@ -122,6 +127,12 @@ class GrowingLevels:
 
     def _stored(self, number: int, row: int, column: int) -> NDArray[Any]:
         return np.asarray(self._arrays[number][self._place(number, row, column).slices])
+
+    def _store(self, number: int, row: int, column: int) -> None:
+        """Make a chunk of a coarser level, and store it."""
+        place = self._place(number, row, column)
+        self._arrays[number][place.slices] = self._from_below(number, place)
+        self._cache.forget((number, row, column))
 
     def _from_below(self, number: int, place: Box) -> NDArray[Any]:
         """A part of a level, made of the finer one."""

@@ -22,6 +22,7 @@ from src_model.tiling.plan import Box
 CHUNK = 512
 _JOURNAL = "written.bin"
 _RECORD = np.dtype("<u4")
+_CONFIDENCE = "confidence"
 
 
 class LabelPyramid:
@@ -44,7 +45,8 @@ class LabelPyramid:
         self.shape: tuple[int, int] = tuple(self._base.shape)
         self.chunk: int = self._base.chunks[0]
         self.dtype: np.dtype[Any] = self._base.dtype
-        self._waiting = np.ones(_grid(self.shape, self.chunk), bool) if wanted is None else wanted.copy()
+        self.wanted = np.ones(_grid(self.shape, self.chunk), bool) if wanted is None else wanted
+        self._waiting = self.wanted.copy()
         self._growing = GrowingLevels(arrays, self._waiting)
         self.levels: tuple[Level, ...] = tuple(
             self._level(number, array.shape) for number, array in enumerate(arrays)
@@ -63,6 +65,7 @@ class LabelPyramid:
         names: Sequence[str] = (),
         provenance: Mapping[str, Any] | None = None,
         wanted: NDArray[np.bool_] | None = None,
+        confidence: bool = False,
     ) -> LabelPyramid:
         """Make an empty one.
 
@@ -81,6 +84,8 @@ class LabelPyramid:
         wanted
             For each chunk of the finest level whether it will be written; the others stay 0. ``None`` =
             all.
+        confidence
+            Whether there is also a map of the finest level that says how sure each pixel is.
 
         Raises
         ------
@@ -99,6 +104,8 @@ class LabelPyramid:
             for number in range(count):
                 sides = tuple(-(-side // 2**number) for side in shape)
                 group.create_array(str(number), shape=sides, chunks=(chunk, chunk), dtype=dtype)
+            if confidence:
+                group.create_array(_CONFIDENCE, shape=shape, chunks=(chunk, chunk), dtype=np.uint8)
             (path / _JOURNAL).touch()
             # Last, as it makes a pyramid of the folder.
             group.attrs.update(
@@ -212,6 +219,21 @@ class LabelPyramid:
             self._remember(box)
         return overview
 
+    def write_confidence(self, box: Box, values: NDArray[np.uint8]) -> None:
+        """Write how sure the pixels of a box are, 0 to 255; before :meth:`write`, which makes it known.
+
+        Raises
+        ------
+        OutputError
+            When the disk is full or the folder gone.
+        """
+        with self._writing():
+            self._group[_CONFIDENCE][box.slices] = values
+
+    def read_confidence(self, box: Box) -> NDArray[np.uint8]:
+        """What :meth:`write_confidence` wrote, 0 elsewhere."""
+        return np.asarray(self._group[_CONFIDENCE][box.slices])
+
     def grow(self, box: tuple[int, int, int, int], overview: NDArray[Any]) -> None:
         """Show a part that was written through another object of this pyramid.
 
@@ -233,7 +255,7 @@ class LabelPyramid:
             When the disk is full or the folder gone.
         """
         with self._writing():
-            self._growing.store_overviews()
+            self._growing.store_rest()
             self._group.attrs[OWN] = self.attributes | {"complete": True}
             (self.path / _JOURNAL).unlink(missing_ok=True)
 

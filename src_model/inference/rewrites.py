@@ -45,7 +45,7 @@ class SplitFuse(nn.Module):
     def __init__(self, fuse: Fuse) -> None:
         super().__init__()
         conv, self.relu = cast(Plain, fuse[0]), fuse[2]
-        self.light, self.dense = fuse.light, conv.groups == 1
+        self.corners, self.dense = fuse.corners, conv.groups == 1
         self.parts = nn.ModuleList()
         column = row = 0
         for channels in fuse.channels:
@@ -76,8 +76,8 @@ class SplitFuse(nn.Module):
 
     def _on_grid(self, part: nn.Module, feature: Tensor, grid: Sequence[int]) -> Tensor:
         if math.prod(feature.shape[2:]) < math.prod(grid):
-            return on_grid(part(feature), grid, align_corners=self.light)
-        result: Tensor = part(on_grid(feature, grid, align_corners=self.light))
+            return on_grid(part(feature), grid, align_corners=self.corners)
+        result: Tensor = part(on_grid(feature, grid, align_corners=self.corners))
         return result
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from src_model.models.blocks import conv_bn_relu
+from src_model.models.blocks import GlobalPool, conv_bn_relu
 
 
 class ASPP(nn.Module):
@@ -34,13 +34,14 @@ class ASPP(nn.Module):
         self.point = conv_bn_relu(in_channels, out_channels, 1)
         branch = _separable if light else _dilated
         self.dilated = nn.ModuleList(branch(in_channels, out_channels, dilation) for dilation in dilations)
+        self.pool = GlobalPool()
         # No BatchNorm: one value a channel, which a batch of one could not normalise.
         self.pooled = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.ReLU(inplace=True))
         self.project = conv_bn_relu((2 + len(self.dilated)) * out_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``."""
-        pooled = self.pooled(x.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *x.shape[2:])
+        pooled = self.pooled(self.pool(x)).expand(-1, -1, *x.shape[2:])
         seen = [self.point(x), *(branch(x) for branch in self.dilated), pooled]
         result: Tensor = self.project(torch.cat(seen, dim=1))
         return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -22,6 +23,38 @@ def conv_bn_relu(
         BATCH_NORM[dims](out_channels),
         nn.ReLU(inplace=True),
     )
+
+
+class GlobalPool(nn.Module):
+    """The mean of each channel over the whole image; every such mean of a network is one of these.
+
+    What follows it depends on all of the image. Where an image is seen in parts, one value can be
+    held for all of them, see :class:`src_model.inference.global_pools.GlobalPools`.
+
+    Parameters
+    ----------
+    precise
+        Whether the mean is float32 whatever the number type of the input.
+
+    Attributes
+    ----------
+    held : Tensor or None
+        ``(C,)`` that is given instead of the mean, for every sample.
+    """
+
+    def __init__(self, *, precise: bool = False) -> None:
+        super().__init__()
+        self.precise = precise
+        self.held: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, C, [D,] H, W)`` to ``(B, C, [1,] 1, 1)``."""
+        kind = torch.float32 if self.precise else x.dtype
+        axes = tuple(range(2, x.ndim))
+        if self.held is None:
+            return x.mean(dim=axes, keepdim=True, dtype=kind)
+        held = self.held.to(x.device, kind).reshape(1, -1, *[1] * len(axes))
+        return held.expand(len(x), *held.shape[1:])
 
 
 def init_weights(module: nn.Module) -> None:

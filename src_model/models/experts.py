@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from src_model.errors import ModelError
-from src_model.models.blocks import BATCH_NORM, CONVOLUTION
+from src_model.models.blocks import BATCH_NORM, CONVOLUTION, GlobalPool
 from src_model.models.receptive_experts import receptive_expert
 
 
@@ -47,6 +47,7 @@ class RouterBank(nn.Module):
     ) -> None:
         super().__init__()
         self.temperature = temperature
+        self.pool = GlobalPool(precise=True)
         self.gates = nn.Parameter(torch.empty(routers, channels, experts))
         for gate in self.gates.data:
             nn.init.xavier_uniform_(gate)
@@ -55,7 +56,7 @@ class RouterBank(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """``(B, C, [D,] H, W)`` to probabilities ``(B, R, E)``, always computed in float32."""
         with torch.autocast(features.device.type, enabled=False):
-            pooled = features.mean(dim=tuple(range(2, features.ndim)), dtype=torch.float32)
+            pooled = self.pool(features).flatten(1)
             logits = torch.einsum("bc,rce->bre", pooled, self.gates.float())
             if self.bias is not None:
                 logits = logits + self.bias.float()

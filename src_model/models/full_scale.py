@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src_model.models.blocks import conv_bn_relu, resize
+from src_model.models.blocks import GlobalPool, conv_bn_relu, resize
 
 _SQUEEZE, _LEAST = 16, 8
 
@@ -123,6 +123,7 @@ class GatedAttention(nn.Module):
         self.feature = nn.Sequential(nn.Conv2d(channels, inner, 1), nn.BatchNorm2d(inner))
         self.gate = nn.Sequential(nn.Conv2d(gate_channels, inner, 1), nn.BatchNorm2d(inner))
         self.pixels = nn.Conv2d(inner, 1, 1)
+        self.pool = GlobalPool()
         squeezed = max(channels // _SQUEEZE, _LEAST)
         self.channels = nn.Sequential(
             nn.Conv2d(channels, squeezed, 1), nn.ReLU(inplace=True), nn.Conv2d(squeezed, channels, 1)
@@ -132,7 +133,7 @@ class GatedAttention(nn.Module):
         """``(B, channels, H, W)`` and the coarser ``(B, gate_channels, h, w)`` to the shape of ``x``."""
         agreement = torch.relu(self.feature(x) + resize(self.gate(below), x.shape[2:]))
         by_pixel = torch.sigmoid(self.pixels(agreement))
-        by_channel = torch.sigmoid(self.channels(x.mean(dim=(2, 3), keepdim=True)))
+        by_channel = torch.sigmoid(self.channels(self.pool(x)))
         return x * by_pixel * by_channel
 
 

@@ -24,16 +24,21 @@ class Fuse(nn.ModuleList):
         2 or 3 spatial axes.
     light
         Grouped, with corners kept in place.
+
+    Attributes
+    ----------
+    corners : bool
+        Whether corners are kept in place: what a pixel sees then depends on where in the image it is.
     """
 
     def __init__(self, channels: Sequence[int], width: int, *, dims: int = 2, light: bool = False) -> None:
         groups = math.gcd(_LIGHT_FUSE_GROUPS, sum(channels), width) if light else 1
         super().__init__(conv_bn_relu(sum(channels), width, 1, dims=dims, groups=groups))
-        self.channels, self.light = tuple(channels), light
+        self.channels, self.light, self.corners = tuple(channels), light, light
 
     def forward(self, features: Sequence[Tensor], grid: Sequence[int]) -> Tensor:
         """One ``(B, channels[i], ...)`` per level to ``(B, width, *grid)``."""
-        return _run(self, torch.cat([on_grid(f, grid, align_corners=self.light) for f in features], dim=1))
+        return _run(self, torch.cat([on_grid(f, grid, align_corners=self.corners) for f in features], dim=1))
 
 
 class Dock(nn.ModuleList):
@@ -49,6 +54,11 @@ class Dock(nn.ModuleList):
         Grouped, with corners kept in place.
     activation
         Whether a ReLU follows the 1x1 convolution and the BatchNorm.
+
+    Attributes
+    ----------
+    corners : bool
+        As for :class:`Fuse`.
     """
 
     def __init__(
@@ -57,11 +67,11 @@ class Dock(nn.ModuleList):
         groups = math.gcd(width, channels) if light else 1
         layers = list(conv_bn_relu(width, channels, 1, dims=dims, groups=groups))
         super().__init__(layers if activation else layers[:2])
-        self.light = light
+        self.light, self.corners = light, light
 
     def forward(self, mixture: Tensor, size: Sequence[int]) -> Tensor:
         """``(B, width, [D,] h, w)`` to ``(B, channels, *size)``."""
-        return resize(_run(self, mixture), size, align_corners=self.light)
+        return resize(_run(self, mixture), size, align_corners=self.corners)
 
 
 def on_grid(feature: Tensor, grid: Sequence[int], *, align_corners: bool) -> Tensor:

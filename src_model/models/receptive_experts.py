@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from src_model.models.blocks import BATCH_NORM, CONVOLUTION
+from src_model.models.blocks import BATCH_NORM, CONVOLUTION, GlobalPool
 
 DILATIONS = (1, 2, 4)
 """Of the small, the medium and the large expert."""
@@ -55,11 +55,11 @@ class GlobalExpert(nn.Module):
     def __init__(self, width: int, *, dims: int = 2) -> None:
         super().__init__()
         conv = CONVOLUTION[dims]
+        self.pool = GlobalPool()
         self.expand = conv(width, 2 * width, 1)
         self.relu = nn.ReLU(inplace=True)
         self.reduce = conv(2 * width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, width, [D,] H, W)`` to the same shape."""
-        pooled = x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)
-        return x * torch.sigmoid(self.reduce(self.relu(self.expand(pooled))))
+        return x * torch.sigmoid(self.reduce(self.relu(self.expand(self.pool(x)))))

@@ -190,3 +190,15 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="choose a writable folder"):
         make(tmp_path / "file" / "mask.zarr")
+
+
+def test_a_pyramid_of_which_not_all_was_written_is_complete_when_it_is_finished(tmp_path, mask):
+    pyramid = make(tmp_path / "mask.zarr")
+    fill(pyramid, mask, 9)
+    seen = np.zeros_like(mask)
+    for box in boxes()[:9]:
+        seen[box.slices] = mask[box.slices]
+    pyramid.finish()
+    assert_shows(LabelPyramid.open(pyramid.path), seen)
+    slide = open_slide(pyramid.path)
+    np.testing.assert_array_equal(slide.levels[2][...], expected(seen, 3)[2])

@@ -127,14 +127,15 @@ class GridReader:
     def read(self, box: Box) -> NDArray[Any]:
         """A box of the mask's pixels as (Y, X, C); of the slide's type, or float32 where it is resampled.
 
-        The corner of the box lies on a multiple of :meth:`Grid.multiple`, and so does its end unless it is
-        that of the image.
+        Every pixel is the same whatever box it is read in, up to the last ones at its edges where it is
+        resampled.
         """
         factor = self._grid.factor
         if factor == 1:
             return self._pixels(box)
-        height, width = round_up(box.height, STEP), round_up(box.width, STEP)
-        source = Box(*(int(value * factor) for value in (box.y, box.x, height, width)))
+        y, x = box.y // STEP * STEP, box.x // STEP * STEP
+        height, width = round_up(box.y_end, STEP) - y, round_up(box.x_end, STEP) - x
+        source = Box(*(int(value * factor) for value in (y, x, height, width)))
         rows, columns = self._level.size_yx
         inside = Box(
             source.y, source.x, min(source.height, rows - source.y), min(source.width, columns - source.x)
@@ -142,7 +143,7 @@ class GridReader:
         pixels = self._pixels(inside)
         beyond = ((0, source.height - inside.height), (0, source.width - inside.width), (0, 0))
         pixels = np.pad(pixels, beyond, mode="edge") if any(map(any, beyond)) else pixels
-        return resample(pixels, (height, width))[: box.height, : box.width]
+        return resample(pixels, (height, width))[box.y - y : box.y_end - y, box.x - x : box.x_end - x]
 
     def _pixels(self, box: Box) -> NDArray[Any]:
         """A box of the level's pixels as (Y, X, C)."""

@@ -17,6 +17,7 @@ from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import ARRAYS, Slide
 from src_model.data.slide_formats.level import Level
 from src_model.errors import ConfigError, DataError, OutputError
+from src_model.inference.network import Network
 from src_model.inference.slides.grid import Grid
 from src_model.inference.slides.request import SlideRequest
 from src_model.inference.sources import check_writable
@@ -93,9 +94,9 @@ def describe_job(
     checkpoint: Checkpoint | str | os.PathLike[str],
     request: SlideRequest,
     grid: Grid,
-    **settings: Any,
+    network: Network,
 ) -> dict[str, Any]:
-    """All that decides the result, as plain data; ``settings`` are those of the network."""
+    """All that decides the result, as plain data."""
     tissue = request.tissue
     region = None if request.region is None else [np.asarray(points).tolist() for points in request.region]
     return {
@@ -113,7 +114,9 @@ def describe_job(
         "tile": request.tile,
         "halo": request.halo,
         "batch_size": request.batch_size,
-        **settings,
+        "top_k": network.top_k,
+        "domain": network.domain,
+        "precision": network.precision,
     }
 
 

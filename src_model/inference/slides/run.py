@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -17,16 +17,19 @@ from src_model.events import (
     Control,
     Event,
     SlideFinished,
+    SlidePhase,
     SlideStarted,
     SlideStopped,
     SlideTileFinished,
     Warned,
 )
 from src_model.inference.network import Network
-from src_model.inference.slides.job import only_one
+from src_model.inference.slide_objects import Numbered
+from src_model.inference.slides.job import objects_paths, only_one
 from src_model.inference.slides.pipeline import flow
+from src_model.inference.slides.plan import AHEAD
 from src_model.inference.slides.request import DEFAULT_ROUTING, RoutingMode, SlideRequest
-from src_model.inference.slides.work import AHEAD, SlideWork
+from src_model.inference.slides.work import SlideWork
 from src_model.models.checkpoint import Checkpoint
 from src_model.tiling.groups import Group
 
@@ -171,7 +174,12 @@ def _events(work: SlideWork, network: Network, control: Control) -> Iterator[Eve
     for note in work.warnings:
         yield Warned(message=note)
     try:
-        done = yield from _tiles(work, left, done, control)
+        for looked, samples in work.scout() if left else ():
+            yield SlidePhase(source=work.name, phase="routing", done=looked, total=samples)
+        yield from _tiles(work, left, done, control)
+        if not work.mask.complete:
+            work.mask.finish()
+        objects = yield from _objects(work)
     except Stopped:
         done = work.tiles - sum(map(len, work.left))
         message = (
@@ -179,8 +187,6 @@ def _events(work: SlideWork, network: Network, control: Control) -> Iterator[Eve
         )
         yield SlideStopped(source=work.name, mask=work.path, done=done, total=work.tiles, message=message)
         return
-    if not work.mask.complete:
-        work.mask.finish()
     if work.damaged:
         yield Warned(
             message=f"{len(work.damaged)} pieces of {work.name} could not be decoded and count as blank: "
@@ -191,15 +197,50 @@ def _events(work: SlideWork, network: Network, control: Control) -> Iterator[Eve
         mask=work.path,
         foreground=work.foreground(),
         damaged=work.damaged,
-        objects=None,
-        table=None,
-        count=None,
+        objects=objects.labels if objects else None,
+        table=objects.table if objects else None,
+        count=objects.number if objects else None,
         seconds=time.perf_counter() - begun,
     )
 
 
-def _tiles(work: SlideWork, left: list[Group], done: int, control: Control) -> Generator[Event, None, int]:
-    """All groups that are left; how many tiles are done then."""
+class _Objects(NamedTuple):
+    """Where the objects of a slide lie, and how many there are."""
+
+    labels: Path
+    table: Path
+    number: int
+
+
+def _objects(work: SlideWork) -> Generator[Event, None, _Objects | None]:
+    """Number and measure the objects, unless that is done or not wanted."""
+    if not work.objects:
+        return None
+    labels, table = objects_paths(work.path)
+    count = work.mask.provenance.get("objects_found")
+    if count is None or not (labels.exists() and table.exists()):
+        numbered = yield from _as_phase(work.name, work.number_objects(labels, table))
+        for note in numbered.warnings:
+            yield Warned(message=note)
+        count = numbered.count
+        work.mask.note(objects_found=count)
+    return _Objects(labels, table, int(count))
+
+
+def _as_phase(
+    name: str, steps: Generator[tuple[int, int], None, Numbered]
+) -> Generator[Event, None, Numbered]:
+    while True:
+        try:
+            done, total = next(steps)
+        except StopIteration as end:
+            found: Numbered = end.value
+            return found
+        yield SlidePhase(source=name, phase="objects", done=done, total=total)
+
+
+def _tiles(work: SlideWork, left: list[Group], done: int, control: Control) -> Iterator[Event]:
+    """All groups that are left."""
     begun, before = time.perf_counter(), done
     steps = flow(
         left, work.read, work.compute, work.write, readers=_READERS, ahead=AHEAD, check=control.check
@@ -218,4 +259,3 @@ def _tiles(work: SlideWork, left: list[Group], done: int, control: Control) -> G
                     overview=overview,
                     damaged=len(work.damaged),
                 )
-    return done
