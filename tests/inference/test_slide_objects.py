@@ -51,7 +51,7 @@ def blobs(seed: int, shape: tuple[int, int], size: float, share: float, classes:
     return np.where(noise > np.quantile(noise, 1 - share), kind, 0).astype(np.uint8)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     shape=st.tuples(st.integers(1, 150), st.integers(1, 150)),
@@ -118,7 +118,7 @@ def test_neighbours_of_two_classes_across_a_border_stay_apart() -> None:
     mask = np.zeros((32, 64), np.uint8)
     mask[8:24, 16:32], mask[8:24, 32:48] = 1, 2
 
-    labels, numbered, _ = stream(mask, block=32)
+    labels, numbered, _ = stream(mask, block=32, split=False)
 
     assert numbered.count == 2
     assert labels[10, 31] != labels[10, 32]
@@ -129,7 +129,7 @@ def test_the_size_of_an_object_counts_its_parts_in_all_blocks() -> None:
     mask[10:12, 29:35] = 1  # 6 + 6 pixels
     mask[20:22, 30:34] = 1  # 4 + 4 pixels
 
-    labels, numbered, _ = stream(mask, block=32)
+    labels, numbered, _ = stream(mask, block=32, split=False)
 
     assert numbered.count == 1
     np.testing.assert_array_equal(np.unique(labels[10:12, 29:35]), [1])
@@ -150,7 +150,7 @@ def test_an_area_larger_than_memory_allows_stays_whole_and_is_told() -> None:
 
 
 def test_only_chunks_with_an_object_are_written(tmp_path: Path, stored: Store) -> None:
-    mask = discs((128, 128), (20, 20, 6))
+    mask = discs((128, 128), (18, 18, 9))
 
     steps = list(number_objects(stored(mask), tmp_path / "o.zarr", tmp_path / "t.csv", block=32))
 
@@ -196,7 +196,7 @@ def test_pyramid_and_table_agree(tmp_path: Path, stored: Store) -> None:
     assert {"mean_intensity_1", "mean_intensity_2", "mean_intensity_3"} <= table.keys()
 
 
-@pytest.mark.parametrize("steps", [0, 3, 20, 35])
+@pytest.mark.parametrize("steps", [0, 3, 20, 31])
 def test_a_stop_leaves_nothing_and_keeps_what_was_there(tmp_path: Path, stored: Store, steps: int) -> None:
     objects, table = tmp_path / "o.ome.zarr", tmp_path / "o.csv"
     objects.mkdir()
