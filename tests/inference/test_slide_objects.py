@@ -118,7 +118,7 @@ def test_neighbours_of_two_classes_across_a_border_stay_apart() -> None:
     mask = np.zeros((32, 64), np.uint8)
     mask[8:24, 16:32], mask[8:24, 32:48] = 1, 2
 
-    labels, numbered, _ = stream(mask, block=32, split=False)
+    labels, numbered, _ = stream(mask, block=32)
 
     assert numbered.count == 2
     assert labels[10, 31] != labels[10, 32]

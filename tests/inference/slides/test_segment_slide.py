@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,64 +18,17 @@ from src_model.data.slide import Slide
 from src_model.errors import ConfigError, DataError, DeviceError, ImageError, OutputError
 from src_model.events import (
     Control,
-    Event,
     SlideFinished,
     SlideStarted,
     SlideStopped,
     SlideTileFinished,
-    Warned,
 )
 from src_model.inference.slides import needs
-from src_model.inference.slides.run import segment_slide
 from src_model.inference.tissue import Tissue
 from src_model.models.checkpoint import Checkpoint
 from src_model.tiling.plan import Box
-from tests.made_slides import pyramid, tissue, write_pyramid
-
-HEIGHT, WIDTH = 600, 850
-TILES = 3 * 4
-
-
-@pytest.fixture(scope="session")
-def pixels() -> np.ndarray:
-    return tissue(HEIGHT, WIDTH)
-
-
-@pytest.fixture
-def slide(tmp_path: Path, pixels: np.ndarray) -> Path:
-    size = {"resolution": (20_000, 20_000), "resolutionunit": "CENTIMETER"}  # 0.5 micrometres
-    return write_pyramid(tmp_path / "case.tif", pyramid(pixels, 3), **size)
-
-
-@pytest.fixture
-def model(bright: Callable[..., Checkpoint]) -> Checkpoint:
-    return bright(3, window=9, multiple=4)
-
-
-class Done(NamedTuple):
-    events: list[Event]
-    mask: LabelPyramid
-
-    @property
-    def last(self) -> Any:
-        return self.events[-1]
-
-    @property
-    def tiles(self) -> list[SlideTileFinished]:
-        return [event for event in self.events if isinstance(event, SlideTileFinished)]
-
-    @property
-    def warnings(self) -> str:
-        return " ".join(event.message for event in self.events if isinstance(event, Warned))
-
-
-def work(source: Any, model: Checkpoint, **options: Any) -> Iterator[Event]:
-    return segment_slide(source, model, **{"tile": 256, "halo": 8, "device": "cpu"} | options)
-
-
-def run(source: Any, model: Checkpoint, **options: Any) -> Done:
-    events = list(work(source, model, **options))
-    return Done(events, LabelPyramid.open(events[-1].mask))
+from tests.made_slides import pyramid, write_pyramid
+from tests.made_work import HEIGHT, TILES, WIDTH, run, work
 
 
 def run_some(count: int, *arguments: Any, **options: Any) -> None:
