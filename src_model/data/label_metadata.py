@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,45 @@ OWN = "utanet"
 """Key of what this program adds to the attributes."""
 
 
+def make_group(
+    path: Path, shape: tuple[int, int], *, dtype: Any, chunk: int, extra: Sequence[str] = ()
+) -> tuple[Any, int]:
+    """Make the arrays of an empty pyramid, each half of the one before, down to a single chunk.
+
+    Parameters
+    ----------
+    path
+        Folder that does not exist yet.
+    shape, dtype, chunk
+        Of the finest level (Y, X), of the pixels, and the side of a chunk.
+    extra
+        Names of uint8 arrays of that shape beside the levels.
+
+    Returns
+    -------
+    group, levels
+        Of zarr, and their number.
+
+    Raises
+    ------
+    OSError, ValueError
+        When it cannot be made.
+    """
+    import zarr
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    group = zarr.create_group(path)
+    levels = 1 + max(0, math.ceil(math.log2(max(shape) / chunk)))
+    for number in range(levels):
+        sides = tuple(-(-side // 2**number) for side in shape)
+        group.create_array(str(number), shape=sides, chunks=(chunk, chunk), dtype=dtype)
+    for name in extra:
+        group.create_array(name, shape=shape, chunks=(chunk, chunk), dtype=np.uint8)
+    return group, levels
+
+
 def describe(
     levels: int,
-    *,
     name: str,
     scale: tuple[float, float],
     pixel_size_um: float | None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src_model.data.label_levels import GrowingLevels, each
-from src_model.data.label_metadata import OWN, describe, pack, unpack
+from src_model.data.label_metadata import OWN, describe, make_group, pack, unpack
 from src_model.data.slide_formats.level import Box as Spans
 from src_model.data.slide_formats.level import Level, one_line
 from src_model.errors import DataError, OutputError
@@ -92,27 +91,15 @@ class LabelPyramid:
         OutputError
             When the folder cannot be written.
         """
-        import zarr
-
-        count = 1 + max(0, math.ceil(math.log2(max(shape) / chunk)))
         own = {"scale": list(scale), "provenance": dict(provenance or {}), "complete": False}
         if wanted is not None:
             own["skipped"] = pack(~wanted)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            group = zarr.create_group(path)
-            for number in range(count):
-                sides = tuple(-(-side // 2**number) for side in shape)
-                group.create_array(str(number), shape=sides, chunks=(chunk, chunk), dtype=dtype)
-            if confidence:
-                group.create_array(_CONFIDENCE, shape=shape, chunks=(chunk, chunk), dtype=np.uint8)
+            extra = [_CONFIDENCE] if confidence else []
+            group, levels = make_group(path, shape, dtype=dtype, chunk=chunk, extra=extra)
             (path / _JOURNAL).touch()
             # Last, as it makes a pyramid of the folder.
-            group.attrs.update(
-                describe(
-                    count, name=path.stem, scale=scale, pixel_size_um=pixel_size_um, names=names, own=own
-                )
-            )
+            group.attrs.update(describe(levels, path.stem, scale, pixel_size_um, names, own))
         except (OSError, ValueError) as error:
             raise OutputError(
                 f"Could not make {path}: {one_line(error)}; choose a writable folder with free space."
