@@ -22,6 +22,7 @@ _HOME = {
     "load_checkpoint": "src_model.models.checkpoint",
     "train": "src_model.training.trainer",
     "segment": "src_model.inference.predictor",
+    "segment_slide": "src_model.inference.slides.run",
     "evaluate": "src_model.evaluation.evaluate",
     "explain": "src_model.inference.explain",
     "Explanation": "src_model.inference.explain",
@@ -45,6 +46,7 @@ __all__ = [
     "load_published_weights",
     "save_checkpoint",
     "segment",
+    "segment_slide",
     "train",
 ]
 
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from src_model.events import Control
     from src_model.inference.explain import Explanation, explain
     from src_model.inference.predictor import segment
+    from src_model.inference.slides.run import segment_slide
     from src_model.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from src_model.models.experts import Routing
     from src_model.models.published import load_published_weights

@@ -308,7 +308,7 @@ class SlideFinished(Event):
     source: str
     mask: Path
     foreground: float
-    """Share of the segmented area that is foreground, 0 to 1."""
+    """Share of the slide that is foreground, 0 to 1."""
     damaged: tuple[tuple[int, int, int, int], ...]
     """Pieces that could not be decoded: first row, first column, height, width in pixels of the mask."""
     objects: Path | None

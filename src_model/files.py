@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +53,39 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Give a name beside ``path`` for a folder that takes its place when the block ends well.
+
+    The block makes the folder. It is named like the files of :func:`atomic_path`; on any error it is
+    removed, and a folder that already lay at ``path`` stays as it was. Otherwise that one is replaced;
+    between two renames there is none for a moment.
+
+    Parameters
+    ----------
+    path
+        Where the folder shall appear. Missing parent folders are made.
+
+    Raises
+    ------
+    OutputError
+        When the folder cannot be made or written to, or the disk is full; names the path.
+    """
+    target = Path(path)
+    mark = secrets.token_hex(4)
+    temporary = target.with_name(f".{target.stem}.{mark}{TEMPORARY_SUFFIX}{target.suffix}")
+    earlier = target.with_name(f".{target.stem}.{mark}.earlier{TEMPORARY_SUFFIX}{target.suffix}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _swap(temporary, target, earlier)
+    except OSError as error:
+        raise _output_error(target, error) from error
+    finally:
+        for folder in (temporary, earlier):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def atomic_write_text(path: str | Path, text: str) -> Path:
     """Write ``text`` as UTF-8 to ``path`` by atomic rename and return the path."""
     with atomic_path(path) as temporary:
@@ -58,11 +93,18 @@ def atomic_write_text(path: str | Path, text: str) -> Path:
     return Path(path)
 
 
-def remove_leftovers(folder: str | Path) -> list[Path]:
-    """Delete temporary files that a killed process left in ``folder``; return their paths."""
-    leftovers = sorted(p for p in Path(folder).glob(f".*{TEMPORARY_SUFFIX}*") if p.is_file())
+def remove_leftovers(folder: str | Path, of: str | Path | None = None) -> list[Path]:
+    """Delete temporary files and folders that a killed process left in ``folder``; return their paths.
+
+    With ``of`` only those of a file or folder of that name.
+    """
+    name = "" if of is None else glob.escape(Path(of).stem) + "."
+    leftovers = sorted(Path(folder).glob(f".{name}*{TEMPORARY_SUFFIX}*"))
     for leftover in leftovers:
-        leftover.unlink(missing_ok=True)
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
     return leftovers
 
 
@@ -71,6 +113,20 @@ def _publish(temporary: Path, target: Path) -> None:
     with temporary.open("rb+") as stream:
         os.fsync(stream.fileno())
     temporary.replace(target)
+    _sync_folder(target.parent)
+
+
+def _swap(temporary: Path, target: Path, earlier: Path) -> None:
+    """Put one folder in the place of another, which is kept under a third name; or leave all as it was."""
+    if not target.exists():
+        temporary.replace(target)
+    else:
+        target.replace(earlier)
+        try:
+            temporary.replace(target)
+        except OSError:
+            earlier.replace(target)
+            raise
     _sync_folder(target.parent)
 
 

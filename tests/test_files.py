@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from src_model.errors import OutputError
-from src_model.files import atomic_path, atomic_write_text, remove_leftovers
+from src_model.files import atomic_folder, atomic_path, atomic_write_text, remove_leftovers
 
 
 def test_a_text_file_appears_with_missing_parent_folders(tmp_path: Path) -> None:
@@ -79,3 +79,44 @@ def test_a_file_is_as_readable_as_any_other_new_file_whatever_its_writer_did(tmp
         temporary.chmod(0o600)
 
     assert (tmp_path / "private.bin").stat().st_mode == plain.stat().st_mode
+
+
+def test_a_folder_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
+    for text in ("old", "new"):
+        with atomic_folder(tmp_path / "mask.zarr") as temporary:
+            assert temporary.suffix == ".zarr"
+            temporary.mkdir()
+            (temporary / text).write_text(text)
+
+    assert [p.name for p in tmp_path.iterdir()] == ["mask.zarr"]
+    assert [p.name for p in (tmp_path / "mask.zarr").iterdir()] == ["new"]
+
+
+def test_a_folder_that_fails_keeps_the_old_one_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "mask.zarr").mkdir()
+    (tmp_path / "mask.zarr" / "old").write_text("old")
+
+    with pytest.raises(RuntimeError, match="half way"), atomic_folder(tmp_path / "mask.zarr") as temporary:
+        temporary.mkdir()
+        raise RuntimeError("half way")
+
+    assert [p.name for p in tmp_path.iterdir()] == ["mask.zarr"]
+    assert [p.name for p in (tmp_path / "mask.zarr").iterdir()] == ["old"]
+
+
+def test_a_folder_that_was_not_made_is_an_output_error_and_keeps_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "mask.zarr").mkdir()
+
+    with pytest.raises(OutputError, match=r"mask\.zarr"), atomic_folder(tmp_path / "mask.zarr"):
+        pass
+
+    assert [p.name for p in tmp_path.iterdir()] == ["mask.zarr"]
+
+
+def test_leftovers_of_one_name_are_removed_alone(tmp_path: Path) -> None:
+    for name in (".a.ome.01ab.part.zarr", ".ab.ome.01ab.part.zarr"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "chunk").write_text("values")
+
+    assert [p.name for p in remove_leftovers(tmp_path, of="a.ome.zarr")] == [".a.ome.01ab.part.zarr"]
+    assert [p.name for p in tmp_path.iterdir()] == [".ab.ome.01ab.part.zarr"]

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import sys
 
-from src_model.cli import check, judge, protocols, study
+from src_model.cli import check, judge, protocols, segment, study
 from src_model.cli.commands import app
 from src_model.errors import UTANetError
 
-__all__ = ["app", "check", "judge", "main", "protocols", "study"]
+__all__ = ["app", "check", "judge", "main", "protocols", "segment", "study"]
 
 
 def main() -> None:

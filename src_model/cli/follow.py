@@ -57,8 +57,10 @@ class Bars:
                     event.step,
                     event.steps,
                 )
-            case ev.TileFinished():
+            case ev.TileFinished() | ev.SlideTileFinished():
                 self._bar(f"{event.source}{_left(event.seconds_left)}", event.done, event.total)
+            case ev.SlidePhase():
+                self._bar(f"{event.source}, {event.phase}", event.done, event.total)
             case CaseScored():
                 self._bar(f"scored {event.case}{_left(event.seconds_left)}", event.done, event.total)
             case ev.CaseChecked():
@@ -104,6 +106,18 @@ def describe(event: ev.Event) -> str | None:
         case ev.ImageSegmented():
             objects = "" if event.objects is None else f", {event.objects} objects"
             return f"{event.path or event.source}: {event.foreground:.1%} foreground{objects}"
+        case ev.SlideStarted():
+            height, width = event.shape
+            size = "" if event.pixel_size_um is None else f" of {event.pixel_size_um:.3g} micrometres"
+            done = f", {event.done} of them done" if event.done else ""
+            needs = f"{event.memory_bytes / 1e9:.1f} GB of memory, {event.disk_bytes / 1e6:,.0f} MB on disk"
+            return (
+                f"{event.source}: {width} x {height} pixels{size} in {event.tiles} tiles{done}; takes at "
+                f"most about {needs}"
+            )
+        case ev.SlideFinished():
+            objects = "" if event.count is None else f", {event.count} objects"
+            return f"{event.mask}: {event.foreground:.1%} foreground{objects}"
         case EvaluationStarted():
             split = f", split '{event.split}'" if event.split else ""
             return (
@@ -115,7 +129,13 @@ def describe(event: ev.Event) -> str | None:
             return f"{event.case}: Dice {dice:.4f}"
         case ArmStarted():
             return f"Run {event.done + 1} of {event.total}: {event.title}, fold {event.fold} of {event.folds}"
-        case EvaluationStopped() | StudyStopped() | ev.RunStopped() | ev.SegmentationStopped():
+        case (
+            EvaluationStopped()
+            | StudyStopped()
+            | ev.RunStopped()
+            | ev.SegmentationStopped()
+            | ev.SlideStopped()
+        ):
             return event.message
         case _:
             return None

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from src_model.data.slide_formats.contents import Contents
-from src_model.data.slide_formats.level import Level
-from src_model.data.slide_formats.pyramid import add_overviews, check_levels, downsample
-from src_model.errors import DataError
+from src_model.data.slide_formats.level import Box, Level
+from src_model.data.slide_formats.pyramid import LARGE, add_overviews, check_levels, downsample
+from src_model.errors import DataError, ImageError
 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff", ".svs", ".ndpi", ".scn", ".qptiff", ".btf"})
 """Files that are read as TIFF, in lower case."""
 OPENSLIDE_SUFFIXES = frozenset({".mrxs", ".vms", ".vmu", ".bif", ".svslide"})
 """Files that OpenSlide reads."""
+SLIDE_SUFFIXES = OPENSLIDE_SUFFIXES | {".svs", ".ndpi", ".scn", ".qptiff"}
+"""Files that are slides whatever they hold; other TIFFs are looked into."""
+ARRAYS = "arrays"
+"""Format of a slide that another program has opened."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +59,56 @@ class Slide:
         """Sent to another process, a slide is opened there anew."""
         return open_slide, (self.path,)
 
+    @classmethod
+    def of_arrays(
+        cls,
+        levels: Sequence[Any],
+        *,
+        axes: str,
+        pixel_size_um: tuple[float, float] | None = None,
+        channel_names: Sequence[str] = (),
+        name: str = "image",
+    ) -> Slide:
+        """A slide that another program has opened, such as layers of zarr or dask arrays.
+
+        Parameters
+        ----------
+        levels
+            Anything with ``shape`` and ``dtype`` that gives pixels when it is sliced; finest first.
+        axes
+            ``YX``, ``YXC`` (colours) or ``CYX`` (channels).
+        pixel_size_um, channel_names
+            See :class:`Slide`.
+        name
+            Stands for the path, in messages and in the names of results.
+
+        Raises
+        ------
+        ImageError
+            When there is no level, or its axes are others.
+        """
+        if not levels or axes not in ("YX", "YXC", "CYX") or len(levels[0].shape) != len(axes):
+            shape = tuple(levels[0].shape) if levels else ()
+            raise ImageError(
+                f"A slide has axes YX, YXC or CYX but {name} has shape {shape} and axes {axes}; choose one "
+                "plane of it."
+            )
+        given = [_of_array(array, axes, f"{name}, level {number}") for number, array in enumerate(levels)]
+        kept, dropped = check_levels(given)
+        return cls(
+            path=Path(name),
+            format=ARRAYS,
+            levels=tuple(add_overviews(kept)),
+            stored_levels=len(kept),
+            is_rgb=axes == "YXC",
+            pixel_size_um=pixel_size_um,
+            channel_names=_as_many(tuple(channel_names), kept[0]),
+            associated=MappingProxyType({}),
+            metadata=MappingProxyType({}),
+            warnings=tuple(dropped),
+            is_stack=False,
+        )
+
     @property
     def axes(self) -> str:
         """``YX``, ``YXC`` (colours) or ``CYX`` (channels)."""
@@ -78,6 +133,29 @@ class Slide:
     def downsamples(self) -> tuple[float, ...]:
         """For each level: pixels of the finest one along an axis that one of its pixels covers."""
         return tuple(downsample(self.levels[0], level) for level in self.levels)
+
+
+def is_slide(path: str | Path) -> bool:
+    """Whether a file or folder is a slide rather than an image that is read whole.
+
+    It is where its ending says so, where it is an OME-Zarr, and where it is a TIFF with several levels or
+    a side above 4,096 pixels that is no stack of planes. Nothing of the pixels is read.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        from src_model.data.slide_formats.ome_zarr import is_ome_zarr
+
+        return is_ome_zarr(path)
+    if suffix in SLIDE_SUFFIXES:
+        return True
+    if suffix not in TIFF_SUFFIXES:
+        return False
+    try:
+        slide = open_slide(path)
+    except DataError:
+        return False  # what is wrong with it, the reading of images says
+    return not slide.is_stack and (slide.stored_levels > 1 or max(slide.size_yx) > LARGE)
 
 
 def open_slide(path: str | Path) -> Slide:
@@ -120,6 +198,16 @@ def open_slide(path: str | Path) -> Slide:
         warnings=(*contents.warnings, *dropped),
         is_stack=contents.is_stack,
     )
+
+
+def _of_array(array: Any, axes: str, name: str) -> Level:
+    """A level that reads an array of another library."""
+
+    def read(box: Box) -> NDArray[Any]:
+        return np.asarray(array[tuple(slice(*span) for span in box)])
+
+    shape = tuple(int(length) for length in array.shape)
+    return Level(shape, array.dtype, axes, read, name=name)
 
 
 def _contents(path: Path) -> Contents:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from src_model.config import Normalisation
+from src_model.config import ClassInfo, Normalisation
 from src_model.device import autocast, is_out_of_memory, resolve_device, resolve_precision
 from src_model.errors import CheckpointError, ConfigError, ModelError
 from src_model.events import Control
@@ -95,7 +95,9 @@ class Network:
         self.domain, (self.in_channels, self._num_classes) = _domain(own, domain)
         info = opened.domain(self.domain)
         self.normalisation: Normalisation = info.normalisation
+        self.classes: tuple[ClassInfo, ...] = info.classes
         self.spacing_mm, self.patch_size = info.spacing_mm, info.patch_size
+        self.pixel_size_um = opened.pixel_size_um
         self.training: dict[str, Any] = dict(opened.training)
 
     @property
@@ -112,7 +114,9 @@ class Network:
         """``images`` (B, C, [D,] H, W) on the device, laid out as the network likes it."""
         batch = torch.from_numpy(np.ascontiguousarray(images))
         layout = torch.channels_last if batch.ndim == 4 else torch.preserve_format
-        return batch.to(self.device, memory_format=layout)
+        if self.device.type == "cuda":  # from pinned memory the copy runs beside the computing
+            batch = batch.pin_memory()
+        return batch.to(self.device, memory_format=layout, non_blocking=True)
 
     def logits(self, images: NDArray[np.float32]) -> Tensor:
         """Logits of a batch; with flips, those of the mean probability over four mirrorings.

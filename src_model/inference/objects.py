@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,13 @@ from skimage.segmentation import watershed
 LEAST_PIXELS = 10
 """Smaller pieces are taken for noise."""
 
+Pieces = NDArray[np.integer[Any]]
+"""Connected pieces by number, 0 = background."""
 
-def to_objects(mask: NDArray[Any], *, min_size: int = LEAST_PIXELS, split: bool = True) -> NDArray[np.uint32]:
+
+def to_objects(
+    mask: NDArray[Any], *, min_size: int = LEAST_PIXELS, split: bool = True, radius: float | None = None
+) -> NDArray[np.uint32]:
     """Number the objects of a mask, apart where two of them touch.
 
     Every class is numbered by itself, so objects of different classes never share a number. In
@@ -32,6 +38,8 @@ def to_objects(mask: NDArray[Any], *, min_size: int = LEAST_PIXELS, split: bool 
         Objects of fewer pixels are removed.
     split
         Whether touching objects are separated.
+    radius
+        Of a typical object of any class, pixels; ``None`` = the upper quartile in each class.
 
     Returns
     -------
@@ -41,33 +49,108 @@ def to_objects(mask: NDArray[Any], *, min_size: int = LEAST_PIXELS, split: bool 
     labels = np.zeros(mask.shape, np.uint32)
     for value in np.unique(mask[mask != 0]):
         pieces, count = ndimage.label(mask == value)
-        pieces = _without_small(pieces, min_size)
+        pieces = without_small(pieces, min_size)
         if split and count:
-            pieces = _without_small(_split(pieces), min_size)
+            pieces = without_small(split_pieces(pieces, radius), min_size)
         labels += np.where(pieces > 0, pieces + labels.max(), 0).astype(np.uint32)
     return _renumbered(labels)
 
 
-def _split(pieces: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
-    """Cut connected pieces (numbered) at their necks; numbers of the result are new."""
-    distance = ndimage.distance_transform_edt(pieces > 0).astype(np.float32)
-    numbers = np.unique(pieces)[1:]
-    if not len(numbers):
+def split_pieces(
+    pieces: Pieces, radius: float | None = None, *, only: NDArray[np.bool_] | None = None
+) -> Pieces:
+    """Cut connected pieces at their necks; numbers of the result are new.
+
+    How a piece is cut depends on the radius and on what lies within :func:`reach` of it, not on
+    the rest of the mask.
+
+    Parameters
+    ----------
+    pieces
+        (H, W) or (D, H, W), connected pieces by number.
+    radius
+        Of a typical object, pixels; ``None`` = the upper quartile of the pieces' radii.
+    only
+        For each number whether that piece is cut; the others are left out of the result. ``None`` = all.
+    """
+    distance, radii = _distances(pieces)
+    if not len(radii):
         return pieces
-    radius = float(np.percentile(ndimage.maximum(distance, pieces, numbers), 75))
+    if radius is None:
+        radius = typical_radius(radii)
     smooth = ndimage.gaussian_filter(distance, 0.25 * radius)
+    if only is not None:
+        pieces = np.where(only[pieces], pieces, 0)
     apart = max(1, round(0.5 * radius))
-    peaks = peak_local_max(smooth, min_distance=apart, labels=pieces, exclude_border=False)
+    peaks = peak_local_max(smooth, min_distance=apart, threshold_abs=0, labels=pieces, exclude_border=False)
+    peaks = peaks[np.lexsort(peaks.T[::-1])]
     seeds = np.zeros(pieces.shape, np.int32)
     seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
-    cut: NDArray[np.integer[Any]] = watershed(-smooth, seeds, mask=pieces > 0)
+    # Equal seeds flood in the order in which they lie: a difference that float32 does not resolve.
+    level = -smooth.astype(np.float64)
+    level[tuple(peaks.T)] *= 1 + 2.0**-26 * np.linspace(1, 0, len(peaks))
+    cut: Pieces = watershed(level, seeds, mask=pieces > 0)
     return cut
 
 
-def _without_small(pieces: NDArray[np.integer[Any]], min_size: int) -> NDArray[np.integer[Any]]:
+def typical_radius(radii: NDArray[np.float32]) -> float:
+    """The upper quartile of the radii of pieces, pixels; at least one of them."""
+    return float(np.percentile(radii, 75))
+
+
+def reach(radius: float) -> int:
+    """How far beyond a piece its surroundings matter for the way it is cut, pixels.
+
+    The smoothing sees the distances within its kernel of the piece; a distance there is not longer
+    than the diagonal of the kernel, as the background between two pieces ends it.
+    """
+    kernel = int(radius + 0.5)  # four standard deviations, of 0.25 radius each
+    return kernel + math.ceil(math.sqrt(2) * kernel)
+
+
+def piece_distances(
+    pieces: Pieces, number: int, box: tuple[slice, ...]
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Distance to the background of one piece; its largest value is the radius of the piece.
+
+    As the background nearest to a pixel always touches the pixel's own piece, no other piece matters.
+    The edge of the array is no background.
+
+    Parameters
+    ----------
+    pieces
+        (H, W) or (D, H, W), connected pieces by number.
+    number, box
+        Of the piece, and where it lies.
+
+    Returns
+    -------
+    piece, distances
+        Both of the shape of the box; distances in pixels.
+    """
+    piece = pieces[box] == number
+    sides = [(int(s.start > 0), int(s.stop < n)) for s, n in zip(box, pieces.shape, strict=True)]
+    inner = tuple(slice(before, before + n) for (before, _), n in zip(sides, piece.shape, strict=True))
+    distances = ndimage.distance_transform_edt(np.pad(piece, sides))[inner]
+    return piece, distances.astype(np.float32)
+
+
+def without_small(pieces: Pieces, min_size: int) -> Pieces:
     """Set pieces of fewer than ``min_size`` pixels to 0."""
     sizes = np.bincount(pieces.ravel())
     return np.where(sizes[pieces] >= min_size, pieces, 0)
+
+
+def _distances(pieces: Pieces) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Distance to the background everywhere, and the radii of the pieces, in the order of their numbers."""
+    distance = np.zeros(pieces.shape, np.float32)
+    radii = []
+    for number, box in enumerate(ndimage.find_objects(pieces), start=1):
+        if box is not None:
+            piece, distances = piece_distances(pieces, number, box)
+            np.copyto(distance[box], distances, where=piece)
+            radii.append(distances.max())
+    return distance, np.asarray(radii, np.float32)
 
 
 def _renumbered(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -44,6 +44,12 @@ class TileCache:
                 self._bytes -= self._tiles.popitem(last=False)[1].nbytes
         return tile
 
+    def forget(self, key: Hashable) -> None:
+        """Drop the tile of ``key``, as it has changed."""
+        with self._lock:
+            tile = self._tiles.pop(key, None)
+            self._bytes -= 0 if tile is None else tile.nbytes
+
 
 class Level:
     """An image that is read when it is indexed, by whole numbers and slices.

@@ -1,0 +1,128 @@
+"""How a label pyramid describes itself: OME-Zarr 0.5, and what this program adds."""
+
+from __future__ import annotations
+
+import base64
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+VERSION = "0.5"
+OWN = "utanet"
+"""Key of what this program adds to the attributes."""
+
+
+def make_group(
+    path: Path, shape: tuple[int, int], *, dtype: Any, chunk: int, extra: Sequence[str] = ()
+) -> tuple[Any, int]:
+    """Make the arrays of an empty pyramid, each half of the one before, down to a single chunk.
+
+    Parameters
+    ----------
+    path
+        Folder that does not exist yet.
+    shape, dtype, chunk
+        Of the finest level (Y, X), of the pixels, and the side of a chunk.
+    extra
+        Names of uint8 arrays of that shape beside the levels.
+
+    Returns
+    -------
+    group, levels
+        Of zarr, and their number.
+
+    Raises
+    ------
+    OSError, ValueError
+        When it cannot be made.
+    """
+    import zarr
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    group = zarr.create_group(path)
+    levels = 1 + max(0, math.ceil(math.log2(max(shape) / chunk)))
+    for number in range(levels):
+        sides = tuple(-(-side // 2**number) for side in shape)
+        group.create_array(str(number), shape=sides, chunks=(chunk, chunk), dtype=dtype)
+    for name in extra:
+        group.create_array(name, shape=shape, chunks=(chunk, chunk), dtype=np.uint8)
+    return group, levels
+
+
+def describe(
+    levels: int,
+    name: str,
+    scale: tuple[float, float],
+    pixel_size_um: float | None,
+    names: Sequence[str],
+    own: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Attributes of the group of a label pyramid.
+
+    Parameters
+    ----------
+    levels
+        How many there are; each halves the one before.
+    name
+        Of the picture.
+    scale
+        Pixels of the slide that one of the finest level covers, rows and columns; the unit where no
+        pixel size is known.
+    pixel_size_um
+        Of the finest level, micrometres.
+    names
+        Of the classes 1, 2, ...; empty where the values are numbers of objects.
+    own
+        What else belongs to it; plain data.
+    """
+    sides = (pixel_size_um, pixel_size_um) if pixel_size_um is not None else scale
+    axis = {"type": "space"} | ({"unit": "micrometer"} if pixel_size_um is not None else {})
+    labels: dict[str, Any] = {"version": VERSION}
+    if names:
+        labels["properties"] = [
+            {"label-value": value, "class": text} for value, text in enumerate(names, start=1)
+        ]
+    return {
+        "ome": {
+            "version": VERSION,
+            "multiscales": [
+                {
+                    "name": name,
+                    "type": "most frequent of four",
+                    "axes": [{"name": "y", **axis}, {"name": "x", **axis}],
+                    "datasets": [_dataset(number, sides) for number in range(levels)],
+                }
+            ],
+            "image-label": labels,
+        },
+        OWN: dict(own),
+    }
+
+
+def _dataset(number: int, sides: Sequence[float]) -> dict[str, Any]:
+    """Scale of a level, and where the middle of its first pixel lies."""
+    factor = 2**number
+    return {
+        "path": str(number),
+        "coordinateTransformations": [
+            {"type": "scale", "scale": [side * factor for side in sides]},
+            {"type": "translation", "translation": [side * (factor - 1) / 2 for side in sides]},
+        ],
+    }
+
+
+def pack(grid: NDArray[np.bool_]) -> str:
+    """A grid of switches as text; mostly short, as neighbours are alike."""
+    return base64.b64encode(zlib.compress(np.packbits(grid).tobytes())).decode()
+
+
+def unpack(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """What :func:`pack` made of a grid of that shape."""
+    bits = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
+    count = int(np.prod(shape))
+    return np.unpackbits(bits, count=count).reshape(shape).astype(bool)

@@ -1,0 +1,1 @@
+"""Segmentation of whole slides: tile by tile, from the disk to the disk."""

@@ -1,0 +1,138 @@
+"""What the segmentation of a slide will take: memory and room on the disk, known before it begins."""
+
+from __future__ import annotations
+
+import shutil
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from src_model.data.slide_formats.level import CACHE_BYTES
+from src_model.errors import DeviceError, OutputError
+from src_model.inference.network import Network
+from src_model.models.base import SegmentationModel
+
+_OVERHEAD = 1.5
+"""Of the network's maps, what convolutions take for themselves."""
+_MASK_SHARE, _OBJECTS_SHARE = 0.1, 0.5
+"""Bytes on disk per pixel that is segmented: compressed masks take less than the first nearly always."""
+_SPARE_MEMORY = 256 << 20
+_SAMPLE = 256
+"""Side of the input on which a network is measured."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes, beyond what is taken already."""
+
+    memory: int
+    disk: int
+
+    def check_disk(self, folder: Path) -> None:
+        """Refuse a disk without room with an OutputError."""
+        free = shutil.disk_usage(folder).free
+        if free < self.disk:
+            raise OutputError(
+                f"The results may take {in_units(self.disk)} but only {in_units(free)} are free in {folder}; "
+                "make space there or choose another folder."
+            )
+
+
+def needs_of(
+    network: Network, read: tuple[int, int], *, batch: int, ahead: int, pixels: int, objects: bool
+) -> Needs:
+    """What a slide takes whose tiles read ``read`` pixels, ``batch`` at a time.
+
+    Parameters
+    ----------
+    network
+        That segments it.
+    read
+        Height and width of what a tile reads.
+    batch, ahead
+        Tiles at a time, and groups of them that are read ahead.
+    pixels
+        Of the mask, that are segmented.
+    objects
+        Whether they are numbered.
+    """
+    area = batch * read[0] * read[1]
+    maps = peak_of_maps(network) * area * _OVERHEAD
+    # Pixels as they are stored and prepared, of what is read ahead and of what is computed; masks.
+    queues = area * (ahead + 1) * network.in_channels * 8 + area * (ahead + 1) * 8
+    on_device = 0 if network.device.type == "cpu" else maps
+    disk = pixels * (_MASK_SHARE + (_OBJECTS_SHARE if objects else 0))
+    return Needs(int(maps - on_device + queues + CACHE_BYTES), int(disk) + (1 << 20))
+
+
+def check_memory(needs: Needs, name: str) -> None:
+    """Refuse a work that does not fit into memory with a DeviceError."""
+    free = psutil.virtual_memory().available
+    if not fits(needs):
+        raise DeviceError(
+            f"Segmenting {name} takes {in_units(needs.memory)} of memory but {in_units(free)} are free; "
+            "close other programs, or choose a smaller network."
+        )
+
+
+def fits(needs: Needs) -> bool:
+    """Whether there is memory for it."""
+    return bool(needs.memory + _SPARE_MEMORY <= psutil.virtual_memory().available)
+
+
+def in_units(count: float) -> str:
+    """Bytes as people read them."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def peak_of_maps(network: Network) -> float:
+    """Most bytes of maps that a network holds at a time, per pixel of its input; measured on a small one."""
+    counter = _LiveBytes()
+
+    def task(model: SegmentationModel, x: Tensor) -> int:
+        with counter:
+            model(x, top_k=network.top_k, domain=network.domain)
+        return counter.peak
+
+    empty = np.zeros((1, network.in_channels, _SAMPLE, _SAMPLE), np.float32)
+    return network.run(empty, task) / _SAMPLE**2
+
+
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of all tensors that are made within it and still alive."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak = self._now = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for made in tree_iter(result):
+            if isinstance(made, Tensor):
+                self._count(made.untyped_storage())
+        return result
+
+    def _count(self, storage: Any) -> None:
+        key = storage._cdata
+        if key in self._known:
+            return
+        self._known.add(key)
+        self._now += storage.nbytes()
+        self.peak = max(self.peak, self._now)
+        weakref.finalize(storage, self._forget, key, storage.nbytes())
+
+    def _forget(self, key: int, count: int) -> None:
+        self._known.discard(key)
+        self._now -= count

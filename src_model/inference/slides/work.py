@@ -1,0 +1,282 @@
+"""One slide through the network: what is prepared, and the three steps of each group of its tiles."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from src_model import __version__
+from src_model.data.label_pyramid import CHUNK, LabelPyramid
+from src_model.data.normalise import match_channels, unit_limits
+from src_model.data.slide import Slide
+from src_model.errors import ImageError
+from src_model.events import Control
+from src_model.inference.global_pools import GlobalPools
+from src_model.inference.network import MemoryRanOut, Network, classes, probabilities
+from src_model.inference.prepare import Preparation, is_constant
+from src_model.inference.slide_objects import Numbered, number_objects
+from src_model.inference.slides.area import Area
+from src_model.inference.slides.grid import GridReader, choose_grid
+from src_model.inference.slides.job import Fingerprint, describe_job, find_output
+from src_model.inference.slides.needs import check_memory
+from src_model.inference.slides.plan import Plan, Sizes, lattice
+from src_model.inference.slides.request import TILES, SlideRequest
+from src_model.models.checkpoint import Checkpoint
+from src_model.tiling.groups import Group
+from src_model.tiling.plan import Box
+
+Read = list[NDArray[np.float32]] | None
+"""Prepared pixels of each tile of a group (C, Y, X); ``None`` = all of them are blank."""
+Found = tuple[Tensor, Tensor | None]
+"""Of what a tile keeps: classes and, where objects are wanted, their probability; both (Y, X) uint8."""
+Written = list[tuple[Box, NDArray[Any]]]
+"""Where the mask has grown, and how that looks in the overview."""
+
+
+class SlideWork:
+    """Prepares the segmentation of a slide, and does its steps.
+
+    Parameters
+    ----------
+    slide, network, request, control
+        What is segmented, by what, how, and the token that is checked between tiles.
+    checkpoint
+        Of the network.
+    out
+        Folder of the results, see :func:`src_model.inference.slides.job.find_output`.
+
+    Raises
+    ------
+    ImageError
+        When the slide does not fit the network, or nothing of it is to be segmented.
+    DeviceError, OutputError
+        When there is too little memory, or no room on the disk.
+    """
+
+    def __init__(
+        self,
+        slide: Slide,
+        network: Network,
+        request: SlideRequest,
+        control: Control,
+        checkpoint: Checkpoint | str | os.PathLike[str],
+        out: str | os.PathLike[str] | None,
+    ) -> None:
+        self._network, self._request, self._control = network, request, control
+        self.name = slide.path.name
+        self.objects = request.objects
+        self._pools: GlobalPools | None = None
+        self._fingerprint = Fingerprint.of(slide)
+        slide_um = request.slide_pixel_size_um or _side(slide.pixel_size_um)
+        wanted_um = request.pixel_size_um or network.pixel_size_um
+        self.warnings = _notes(slide, network, wanted_um, slide_um)
+        self.grid = choose_grid(slide, wanted_um, slide_um)
+        self.reader = GridReader(slide, self.grid, request.channels)
+        self._area = Area(self.grid, request.region, request.tissue)
+        self._prepare = self._preparation(slide)
+        job = describe_job(slide, self._fingerprint, checkpoint, request, self.grid, network)
+        self.path = find_output(slide, out, job)
+        earlier = LabelPyramid.open(self.path) if self.path.exists() else None
+        if earlier is None:
+            self._sizes = Sizes.of(request, network, self.grid)
+        else:
+            self._sizes = Sizes(**earlier.provenance["plan"])
+        self._plan = Plan(self.grid, self._area, self._sizes, network.model.required_multiple)
+        self.tiles = self._plan.tiles
+        if not self.tiles:
+            raise ImageError(
+                f"Nothing of {self.name} is to be segmented: region and tissue have no pixel in common; "
+                "choose a larger region, or a lower threshold of the tissue."
+            )
+        self.needs = self._sizes.needs(network, self.grid, tiles=self.tiles, objects=self.objects)
+        if earlier is None:
+            check_memory(self.needs, self.name)
+            self.needs.check_disk(self.path.parent)
+        self.mask = earlier or self._new(job)
+
+    @property
+    def left(self) -> list[Group]:
+        """The groups that are not done, nearest to the focus first."""
+        groups = self._plan.groups
+        waiting = [group for group in groups if not all(self.mask.is_done(tile.write) for tile in group)]
+        return self._plan.nearest_first(waiting, self._request.focus)
+
+    def scout(self) -> Iterator[tuple[int, int]]:
+        """Where the routing is that of the slide: look at samples of it, and hold what they give.
+
+        Other global pools of the network are held too. What an earlier run has held is taken.
+
+        Yields
+        ------
+        done, total
+            Samples.
+        """
+        pools = GlobalPools(self._network.model)
+        if self._request.routing == "tile" or not pools.names:
+            return
+        held = self.mask.provenance.get("pools")
+        if held is None:
+            boxes = self._plan.samples()
+            for done, box in enumerate(boxes, start=1):
+                self._control.check()
+                image = self.reader.read(box)
+                if not is_constant(image):
+                    with pools.recording():
+                        self._network.logits(self._prepare(image)[np.newaxis])
+                yield done, len(boxes)
+            held = pools.values
+            self.mask.note(pools=held)
+        if held:  # else all samples were blank, and each tile decides by itself
+            pools.load(held)
+            self._pools = pools
+
+    def read(self, group: Group) -> Read:
+        """The pixels of a group as the network takes them; called in the threads that read."""
+        self._fingerprint.check()
+        images = [self.reader.read(tile.read) for tile in group]
+        if all(is_constant(image) for image in images):
+            return None
+        return [self._prepare(image) for image in images]
+
+    def compute(self, group: Group, images: Read) -> list[Found] | None:
+        """What is found in a group's tiles, still on the device, which may be computing it yet.
+
+        ``None`` = all of it is background.
+        """
+        self._control.check()
+        if images is None:
+            return None
+        try:
+            return self._find(group, images)
+        except MemoryRanOut:
+            pass
+        try:
+            return [self._find((tile,), [image])[0] for tile, image in zip(group, images, strict=True)]
+        except MemoryRanOut:
+            tile = self._sizes.tile
+            raise ImageError(
+                f"Memory ran out on {self._network.device} for a tile of {tile} pixels of {self.name}; "
+                f"close other programs or choose a smaller 'tile', such as {max(tile // 2, TILES[-1])}."
+            ) from None
+
+    def write(self, group: Group, found: list[Found] | None) -> Written:
+        """Write what was found in a group; called in the thread that writes."""
+        if len(self.damaged) > len(self.mask.provenance.get("damaged", ())):
+            self.mask.note(damaged=[list(box) for box in self.damaged])
+        written = []
+        for number, tile in enumerate(group):
+            mask = np.zeros((tile.write.height, tile.write.width), np.uint8)
+            if found is not None:
+                inside = self._area.at(tile.write)
+                kept, sure = found[number]
+                np.copyto(mask, kept.cpu().numpy(), where=True if inside is None else inside)
+                if sure is not None:
+                    self.mask.write_confidence(tile.write, sure.cpu().numpy() * (mask > 0))
+            written.append((tile.write, self.mask.write(tile.write, mask)))
+        return written
+
+    def number_objects(self, labels: Path, table: Path) -> Generator[tuple[int, int], None, Numbered]:
+        """The objects of the finished mask, see :mod:`src_model.inference.slide_objects`."""
+
+        def intensity(y: int, x: int, height: int, width: int) -> NDArray[Any]:
+            self._fingerprint.check()
+            return self.reader.read(Box(y, x, height, width))
+
+        def confidence(y: int, x: int, height: int, width: int) -> NDArray[Any]:
+            return self.mask.read_confidence(Box(y, x, height, width))
+
+        names = [info.name for info in self._network.classes]
+        return number_objects(
+            self.mask,
+            labels,
+            table,
+            intensity=intensity,
+            confidence=confidence,
+            classes=names,
+            control=self._control,
+        )
+
+    @property
+    def damaged(self) -> tuple[tuple[int, int, int, int], ...]:
+        """Pieces that could not be decoded, in earlier runs too: first row, first column, height, width."""
+        earlier = {tuple(box) for box in self.mask.provenance.get("damaged", ())}
+        now = {(box.y, box.x, box.height, box.width) for box in self.reader.damaged}
+        return tuple(sorted(earlier | now))
+
+    def foreground(self) -> float:
+        """Share of the mask that is foreground, as its overview shows it."""
+        overview = self.mask.levels[self.mask.overview][...]
+        return float(np.count_nonzero(overview) / overview.size)
+
+    def _find(self, group: Group, images: list[NDArray[np.float32]]) -> list[Found]:
+        with nullcontext() if self._pools is None else self._pools.held():
+            logits = self._network.logits(np.stack(images))
+        found = []
+        for tile, result in zip(group, logits, strict=True):
+            kept = result[(slice(None), *tile.keep.slices)]
+            sure = (probabilities(kept).amax(0) * 255).round().to(torch.uint8) if self.objects else None
+            found.append((classes(kept, self._request.threshold), sure))
+        return found
+
+    def _preparation(self, slide: Slide) -> Preparation:
+        """How pixels are scaled; by the range of windows all over the slide where that is not fixed."""
+        corner = self.reader.read(Box(0, 0, 1, 1))
+        match_channels(np.zeros(corner.shape, np.float32), self._network.in_channels)
+        stretch = self._network.training.get("intensity_range") == "image"
+        limits = None
+        if stretch or slide.dtype not in (np.uint8, np.bool_):
+            values = np.concatenate([self.reader.read(box).ravel() for box in lattice(self.grid)])
+            limits = unit_limits(values, stretch=stretch)
+        elif corner.dtype != slide.dtype:
+            limits = unit_limits(np.zeros(1, slide.dtype))
+        return Preparation.of(corner, self._network, limits)
+
+    def _new(self, job: dict[str, Any]) -> LabelPyramid:
+        chunk = min(CHUNK, self._sizes.tile)
+        return LabelPyramid.create(
+            self.path,
+            self.grid.shape,
+            chunk=chunk,
+            scale=self.grid.scale,
+            pixel_size_um=self.grid.pixel_size_um,
+            names=[info.name for info in self._network.classes],
+            provenance={
+                "job": job,
+                "plan": {"tile": self._sizes.tile, "halo": self._sizes.halo, "batch": self._sizes.batch},
+                "program": f"napari-utanet {__version__}",
+                "network": self._network.model.config,
+                "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+            wanted=self._plan.chunks(chunk),
+            confidence=self.objects,
+        )
+
+
+def _side(size: tuple[float, float] | None) -> float | None:
+    return None if size is None else float(np.mean(size))
+
+
+def _notes(
+    slide: Slide, network: Network, wanted_um: float | None, slide_um: float | None
+) -> tuple[str, ...]:
+    """What the user should know about the resolution."""
+    if slide_um is None and wanted_um is not None:
+        return (
+            f"{slide.path.name} does not tell its pixel size, so it is segmented at its finest level; give "
+            f"the pixel size of the slide, as this model wants {wanted_um:g} micrometres.",
+        )
+    if wanted_um is None and network.training.get("sampling") == "resize":
+        return (
+            "This model was trained on whole images shrunk to one size, so it does not know the pixel size "
+            "that suits it; choose one at which structures are as large as they were in training.",
+        )
+    return ()

@@ -1,0 +1,348 @@
+"""Whole slides: the mask grows on the disk, the same wherever the work is cut, stopped or killed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from src_model import segment
+from src_model.data.label_pyramid import LabelPyramid
+from src_model.data.slide import Slide
+from src_model.errors import ConfigError, DataError, DeviceError, ImageError, OutputError
+from src_model.events import (
+    Control,
+    SlideFinished,
+    SlideStarted,
+    SlideStopped,
+    SlideTileFinished,
+)
+from src_model.inference.slides import needs
+from src_model.inference.tissue import Tissue
+from src_model.models.checkpoint import Checkpoint
+from src_model.tiling.plan import Box
+from tests.made_slides import pyramid, write_pyramid
+from tests.made_work import HEIGHT, TILES, WIDTH, run, work
+
+
+def run_some(count: int, *arguments: Any, **options: Any) -> None:
+    """Begin a work and abandon it after so many tiles."""
+    events = work(*arguments, **options)
+    left = count
+    for event in events:
+        left -= isinstance(event, SlideTileFinished)
+        if not left:
+            break
+    events.close()
+
+
+def chunks(mask: LabelPyramid) -> dict[Path, bytes]:
+    return {
+        p.relative_to(mask.path): p.read_bytes()
+        for p in mask.path.rglob("*")
+        if p.is_file() and "c" in p.relative_to(mask.path).parts
+    }
+
+
+def untiled(pixels: np.ndarray, model: Checkpoint) -> np.ndarray:
+    *_, last = segment(pixels, model, device="cpu", tile=1024)
+    return last.results[0].mask
+
+
+def test_the_mask_is_that_of_the_whole_image(slide: Path, pixels: np.ndarray, model: Checkpoint) -> None:
+    done = run(slide, model)
+
+    assert done.mask.path == slide.with_name("case_mask.ome.zarr")
+    np.testing.assert_array_equal(done.mask.levels[0][...], untiled(pixels, model))
+    assert isinstance(done.last, SlideFinished)
+    assert done.last.foreground == pytest.approx(untiled(pixels, model).mean(), abs=1e-9)
+    assert done.mask.complete
+    assert done.mask.pixel_size_um == pytest.approx(0.5)
+    assert not list(slide.parent.rglob(".lock"))
+
+
+def test_what_is_told_while_it_grows_is_what_lies_there(slide: Path, model: Checkpoint) -> None:
+    events = work(slide, model)
+    start = next(events)
+    assert isinstance(start, SlideStarted)
+    assert (start.tiles, start.done, start.shape, start.scale) == (TILES, 0, (HEIGHT, WIDTH), (1.0, 1.0))
+    assert start.memory_bytes > 0 < start.disk_bytes
+    seen = LabelPyramid.open(start.mask)
+    numbers = []
+    for event in events:
+        if isinstance(event, SlideTileFinished):
+            seen.grow(event.box, event.overview)
+            numbers.append(event.done)
+    assert numbers == list(range(1, TILES + 1))
+    np.testing.assert_array_equal(seen.levels[0][...], LabelPyramid.open(start.mask).levels[0][...])
+
+
+def test_the_middle_of_the_view_comes_first(slide: Path, model: Checkpoint) -> None:
+    corner = run(slide, model, focus=(599.0, 0.0)).tiles[0].box
+    assert corner == (512, 0, 88, 256)
+
+
+def test_a_stopped_work_is_gone_on_with_and_gives_the_same(
+    slide: Path, tmp_path: Path, model: Checkpoint
+) -> None:
+    whole = run(slide, model, out=tmp_path / "whole", batch_size=2)
+    control, events = Control(), []
+    for event in work(slide, model, out=tmp_path / "parts", batch_size=2, control=control):
+        events.append(event)
+        if isinstance(event, SlideTileFinished):
+            control.stop()
+    stopped = events[-1]
+    assert isinstance(stopped, SlideStopped)
+    assert 0 < stopped.done < TILES
+
+    resumed = run(slide, model, out=tmp_path / "parts", batch_size=2, focus=(0.0, 0.0))
+
+    assert resumed.events[0].done == stopped.done
+    assert len(resumed.tiles) == TILES - stopped.done
+    assert resumed.mask.path == stopped.mask
+    assert chunks(resumed.mask) == chunks(whole.mask)
+
+
+def test_an_abandoned_work_is_gone_on_with_too(slide: Path, tmp_path: Path, model: Checkpoint) -> None:
+    run_some(3, slide, model, out=tmp_path / "parts")
+    resumed = run(slide, model, out=tmp_path / "parts")
+    assert 3 <= resumed.events[0].done < TILES
+    assert chunks(resumed.mask) == chunks(run(slide, model, out=tmp_path / "whole").mask)
+
+
+def test_a_finished_job_is_not_repeated_and_another_one_leaves_it(slide: Path, model: Checkpoint) -> None:
+    first = run(slide, model)
+    again = run(slide, model)
+    assert again.tiles == []
+    assert again.mask.path == first.mask.path
+    before = chunks(first.mask)
+
+    other = run(slide, model, threshold=0.7)
+
+    assert other.mask.path == slide.with_name("case_2_mask.ome.zarr")
+    assert chunks(LabelPyramid.open(first.mask.path)) == before
+
+
+def test_only_the_region_is_segmented(slide: Path, pixels: np.ndarray, model: Checkpoint) -> None:
+    box = np.array([[99.5, 299.5], [99.5, 499.5], [199.5, 499.5], [199.5, 299.5]])
+    done = run(slide, model, region=[box])
+    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+    expected[100:200, 300:500] = untiled(pixels, model)[100:200, 300:500]
+    np.testing.assert_array_equal(done.mask.levels[0][...], expected)
+    assert len(done.tiles) == 1
+
+
+def test_only_the_tissue_is_segmented(slide: Path, pixels: np.ndarray, model: Checkpoint) -> None:
+    map_of_tissue = np.zeros((6, 10), bool)
+    map_of_tissue[:2, :3] = True
+    found = Tissue(map_of_tissue, (100.0, 85.0))
+    done = run(slide, model, tissue=found)
+    expected = untiled(pixels, model)
+    expected[200:] = expected[:, 255:] = 0
+    np.testing.assert_array_equal(done.mask.levels[0][...], expected)
+    assert len(done.tiles) == 1
+
+
+def test_a_region_outside_or_without_tissue_is_refused(slide: Path, model: Checkpoint) -> None:
+    far = np.array([[5000.0, 0], [5000, 50], [5050, 50]])
+    with pytest.raises(ImageError, match="outside of the slide"):
+        run(slide, model, region=[far])
+    corner = Tissue(np.eye(6, 10, dtype=bool), (100.0, 85.0))
+    with pytest.raises(ImageError, match=r"Nothing of case\.tif is to be segmented"):
+        run(slide, model, tissue=corner, region=[np.array([[500.0, 10], [500, 50], [550, 50]])])
+    assert not list(slide.parent.glob("*.zarr"))
+
+
+def test_a_coarser_pixel_size_reads_the_level_that_has_it(
+    slide: Path, pixels: np.ndarray, model: Checkpoint
+) -> None:
+    done = run(slide, model, pixel_size_um=1.0)
+    assert done.mask.levels[0].shape == (300, 425)
+    assert done.mask.scale == (2.0, 2.0)
+    np.testing.assert_array_equal(done.mask.levels[0][...], untiled(pixels[::2, ::2], model))
+
+
+def test_a_size_between_the_levels_is_resampled_alike_in_all_tiles(
+    slide: Path, pixels: np.ndarray, model: Checkpoint
+) -> None:
+    done = run(slide, model, pixel_size_um=0.75, halo=32)
+    whole = run(slide, model, pixel_size_um=0.75, tile=1024)
+    assert done.mask.levels[0].shape == (400, 567)
+    assert done.mask.pixel_size_um == pytest.approx(0.75)
+    assert done.mask.scale == pytest.approx((1.5, 1.5), rel=0.01)
+    np.testing.assert_array_equal(done.mask.levels[0][...], whole.mask.levels[0][...])
+
+
+def test_the_model_knows_at_which_size_it_sees(slide: Path, model: Checkpoint) -> None:
+    done = run(slide, dataclasses.replace(model, pixel_size_um=1.0))
+    assert done.mask.scale == (2.0, 2.0)
+
+
+def test_a_slide_without_a_pixel_size_is_segmented_and_the_user_is_told(
+    tmp_path: Path, pixels: np.ndarray, model: Checkpoint
+) -> None:
+    path = write_pyramid(tmp_path / "plain.tif", pyramid(pixels, 2))
+    knowing = dataclasses.replace(model, pixel_size_um=1.0)
+    done = run(path, knowing)
+    assert "does not tell its pixel size" in done.warnings
+    assert done.mask.scale == (1.0, 1.0)
+    assert run(path, knowing, slide_pixel_size_um=0.5).mask.scale == (2.0, 2.0)
+
+
+def test_a_blank_slide_gives_an_empty_mask_without_asking_the_network(
+    tmp_path: Path, model: Checkpoint
+) -> None:
+    blank = Slide.of_arrays([np.full((HEIGHT, WIDTH, 3), 255, np.uint8)], axes="YXC", name="blank")
+    done = run(blank, model, out=tmp_path)
+    assert done.last.foreground == 0
+    assert chunks(done.mask) == {}
+
+
+class Broken:
+    """An array of which one tile cannot be decoded."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels, self.shape, self.dtype = pixels, pixels.shape, pixels.dtype
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        rows, columns = key[:2]
+        if rows.start < 512 and rows.stop > 256 and columns.start < 768 and columns.stop > 512:
+            raise ValueError("not a JPEG")
+        return self.pixels[key]
+
+
+def test_a_piece_that_cannot_be_decoded_is_marked_and_costs_no_other(
+    tmp_path: Path, pixels: np.ndarray, model: Checkpoint
+) -> None:
+    slide = Slide.of_arrays([Broken(pixels)], axes="YXC", name="torn")
+    done = run(slide, model, out=tmp_path)
+    assert done.last.damaged == ((256, 512, 256, 256),)
+    assert "1 pieces of torn could not be decoded" in done.warnings
+    repaired = pixels.copy()
+    repaired[256:512, 512:768] = 255
+    np.testing.assert_array_equal(done.mask.levels[0][...], untiled(repaired, model))
+    assert LabelPyramid.open(done.mask.path).provenance["damaged"] == [[256, 512, 256, 256]]
+    assert run(slide, model, out=tmp_path).last.damaged == ((256, 512, 256, 256),)
+
+
+def test_channels_are_chosen_and_fluorescence_is_scaled_by_its_own_range(
+    tmp_path: Path, pixels: np.ndarray, bright: Callable[..., Checkpoint]
+) -> None:
+    counts = np.moveaxis(pixels, -1, 0).astype(np.uint16) * 100
+    slide = Slide.of_arrays([counts], axes="CYX", name="channels")
+    one = bright(1, window=9, multiple=4)
+    done = run(slide, one, channels=(1,), out=tmp_path)
+    assert 0.1 < done.last.foreground < 0.9
+    agreement = done.mask.levels[0][...] == untiled(counts[1], one)
+    assert agreement.mean() > 0.99
+    with pytest.raises(ImageError, match="has 2 channels but the model expects 1"):
+        run(slide, one, channels=(0, 2), out=tmp_path)
+
+
+def test_a_slide_that_is_replaced_while_it_runs_ends_the_work(
+    slide: Path, tmp_path: Path, model: Checkpoint
+) -> None:
+    events = work(slide, model, out=tmp_path / "out")
+    next(events)
+    next(event for event in events if isinstance(event, SlideTileFinished))
+    os.utime(slide, (1, 1))
+    with pytest.raises(DataError, match=r"case\.tif was replaced while it was segmented"):
+        list(events)
+    assert run(slide, model, out=tmp_path / "out").mask.path.name == "case_2_mask.ome.zarr"
+
+
+def test_a_slide_that_is_gone_leaves_what_is_done(slide: Path, tmp_path: Path, model: Checkpoint) -> None:
+    events = work(slide, model, out=tmp_path / "out")
+    next(event for event in events if isinstance(event, SlideTileFinished))
+    slide.rename(tmp_path / "away")
+    with pytest.raises(DataError, match=r"can no longer be read .* what is done is kept"):
+        list(events)
+    (tmp_path / "away").rename(slide)
+    assert run(slide, model, out=tmp_path / "out").events[0].done > 0
+
+
+def test_two_works_do_not_write_the_same_mask(slide: Path, model: Checkpoint) -> None:
+    first = work(slide, model)
+    next(first)
+    with pytest.raises(OutputError, match=r"case_mask\.ome\.zarr is being written by process \d+"):
+        list(work(slide, model))
+    first.close()
+    assert run(slide, model).mask.complete
+
+
+def test_a_disk_that_becomes_full_ends_the_work_and_space_lets_it_go_on(
+    slide: Path, model: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = LabelPyramid.write
+    written = []
+
+    def full(self: LabelPyramid, box: Box, values: np.ndarray) -> np.ndarray:
+        if len(written) == 4:
+            raise OutputError("Could not write: no space left on device; make space there.")
+        written.append(box)
+        return whole(self, box, values)
+
+    monkeypatch.setattr(LabelPyramid, "write", full)
+    with pytest.raises(OutputError, match="make space"):
+        list(work(slide, model))
+    monkeypatch.setattr(LabelPyramid, "write", whole)
+    assert run(slide, model).events[0].done == 4
+
+
+def test_a_disk_without_room_is_named_before_anything_is_written(
+    slide: Path, model: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(needs.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1))
+    with pytest.raises(OutputError, match="only 1 bytes are free"):
+        list(work(slide, model))
+    assert not list(slide.parent.glob("*.zarr"))
+
+
+def test_memory_that_does_not_suffice_is_named_before_anything_is_written(
+    slide: Path, model: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(needs, "fits", lambda needed: False)
+    with pytest.raises(DeviceError, match=r"of memory but .* are free"):
+        list(work(slide, model))
+    assert not list(slide.parent.glob("*.zarr"))
+
+
+def test_arrays_need_a_folder(pixels: np.ndarray, model: Checkpoint) -> None:
+    slide = Slide.of_arrays([pixels], axes="YXC", name="layer")
+    with pytest.raises(ConfigError, match="give one as 'out'"):
+        list(work(slide, model))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"tile": 300}, "tile must be a multiple of 256 but got 300"),
+        ({"pixel_size_um": 0.0}, "must be a number of micrometres above 0 but got 0.0"),
+        ({"pixel_size_um": 0.01}, "much finer than that of the slide, 0.5"),
+        ({"pixel_size_um": 4000.0}, "nothing is left of the slide"),
+        ({"routing": "level"}, "must be 'slide' or 'tile' but got 'level'"),
+        ({"threshold": 2.0}, "from 0 to 1 but got 2.0"),
+        ({"region": [np.zeros((2, 2))]}, "at least 3 points"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(
+    slide: Path, model: Checkpoint, setting: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((ConfigError, ImageError), match=message):
+        list(work(slide, model, **setting))
+    assert not list(slide.parent.glob("*.zarr"))
+
+
+def test_a_stop_before_the_start_leaves_nothing(slide: Path, model: Checkpoint) -> None:
+    control = Control()
+    control.stop()
+    (only,) = work(slide, model, control=control)
+    assert isinstance(only, SlideStopped)
+    assert only.mask is None
+    assert not list(slide.parent.glob("*.zarr"))
