@@ -134,10 +134,9 @@ def segment(
 
 
 def _outline(region: Region) -> np.ndarray:
-    """The corners of a region (y, x), at the edges of its pixels."""
+    """The corners of a region (y, x)."""
     x, y, width, height = region
-    top, left, bottom, right = y - 0.5, x - 0.5, y + height - 0.5, x + width - 0.5
-    return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
+    return np.array([[y, x], [y, x + width], [y + height, x + width], [y + height, x]])
 
 
 def _region(text: str) -> Region:

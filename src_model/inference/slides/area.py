@@ -27,8 +27,9 @@ class Area:
     grid
         Of the mask.
     outlines
-        Polygons (N, 2) in pixels of the slide's finest level, (y, x); pixels inside any of them count.
-        ``None`` = everywhere.
+        Polygons (N, 2) in pixels of the slide's finest level, (y, x) from its corner, so that the middle
+        of its first pixel is (0.5, 0.5); pixels whose middle is inside any of them count. ``None`` =
+        everywhere.
     tissue
         Only there; ``None`` = everywhere.
 
@@ -75,7 +76,7 @@ class Area:
                 f"An outline has at least 3 points (y, x) but got an array of shape {points.shape}; draw a "
                 "rectangle, an ellipse or a polygon."
             )
-        on_mask: NDArray[np.float64] = (points + 0.5) / np.asarray(self._grid.scale) - 0.5
+        on_mask: NDArray[np.float64] = points / np.asarray(self._grid.scale) - 0.5
         return on_mask
 
     def _bounds(self, points: NDArray[np.float64]) -> bool:

@@ -92,7 +92,7 @@ def segment_slide(
     slide_pixel_size_um
         Of the finest level, where the file does not tell it.
     region
-        Polygons (N, 2), (y, x) in pixels of the finest level; ``None`` = the whole slide.
+        Polygons (N, 2), (y, x) in pixels of the finest level from its corner; ``None`` = the whole slide.
     tissue
         Only there, see :func:`src_model.inference.tissue.find_tissue`; ``None`` = everywhere.
     channels

@@ -130,7 +130,7 @@ def test_a_finished_job_is_not_repeated_and_another_one_leaves_it(slide: Path, m
 
 
 def test_only_the_region_is_segmented(slide: Path, pixels: np.ndarray, model: Checkpoint) -> None:
-    box = np.array([[99.5, 299.5], [99.5, 499.5], [199.5, 499.5], [199.5, 299.5]])
+    box = np.array([[100, 300], [100, 500], [200, 500], [200, 300]])
     done = run(slide, model, region=[box])
     expected = np.zeros((HEIGHT, WIDTH), np.uint8)
     expected[100:200, 300:500] = untiled(pixels, model)[100:200, 300:500]
