@@ -104,6 +104,11 @@ def runs_folder() -> Path:
     return Path(user_data_path("napari-utanet")) / "runs"
 
 
+def results_folder() -> Path:
+    """Where results of slides go that lie in no folder of their own."""
+    return Path(user_data_path("napari-utanet")) / "slides"
+
+
 def display_name(path: Path) -> str:
     """A short name: the run's folder for ``<run>/model.safetensors``, else the file's stem."""
     return path.parent.name if path.stem == "model" else path.stem

@@ -36,6 +36,27 @@ class SegmentState(_State):
     """Which organ, for a model that serves several; ``None`` = the only one."""
 
 
+class SlideState(_State):
+    """Intent of the Segment dock for a whole slide, beside :class:`SegmentState`."""
+
+    pixel_size_um: float | None = Field(default=None, gt=0.0)
+    """At which it is segmented, micrometres; ``None`` = the model's, else the slide's own."""
+    slide_pixel_size_um: float | None = Field(default=None, gt=0.0)
+    """Of its finest level, where the file does not tell it."""
+    region: str = "whole"
+    """``whole``, ``view``, or the identity of a Shapes layer."""
+    tissue: bool = False
+    """Only where there is tissue."""
+    tissue_threshold: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Above which a thumbnail shows tissue; ``None`` = by Otsu's method."""
+    channels: tuple[int, ...] = ()
+    """Which channels the model sees, counted from 0; none = all that there are."""
+    out: Path | None = None
+    """Folder of the results; ``None`` = beside the slide."""
+    routing: Literal["slide", "tile"] | None = None
+    """Whether experts are chosen once or tile by tile; ``None`` = whatever measures better."""
+
+
 class TrainState(_State):
     """Intent of the Train dock."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def time_left(seconds: float | None) -> str:
     """``"about 3 min left"``; empty where nothing is known yet."""
@@ -27,6 +29,18 @@ def duration(seconds: float) -> str:
 def count(number: int, thing: str) -> str:
     """``"1 object"``, ``"12 objects"``."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def amount(size: int) -> str:
+    """``"under 1 MB"``, ``"34 MB"``, ``"1.2 GB"``, of bytes."""
+    if size < 1e6:
+        return "under 1 MB"
+    return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
+
+
+def listed(names: Sequence[str]) -> str:
+    """``"a"``, ``"a and b"``, ``"a, b and c"``."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def sentence_case(text: str) -> str:

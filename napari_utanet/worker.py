@@ -17,7 +17,16 @@ from typing import Any, Literal, Protocol
 from qtpy.QtCore import QObject, Qt, Signal
 
 from src_model.errors import Stopped, UTANetError
-from src_model.events import CaseChecked, Control, ControlState, Downloading, StepFinished, TileFinished
+from src_model.events import (
+    CaseChecked,
+    Control,
+    ControlState,
+    Downloading,
+    SlidePhase,
+    SlideTileFinished,
+    StepFinished,
+    TileFinished,
+)
 
 logger = logging.getLogger("napari_utanet")
 
@@ -26,7 +35,14 @@ BACKGROUND_NICENESS = 10
 Work = Callable[[Control], Iterable[object]]
 """Makes the stream of events; called, and drained, in the background thread."""
 
-_SUPERSEDED_BY_THE_NEXT = (CaseChecked, Downloading, StepFinished, TileFinished)
+_SUPERSEDED_BY_THE_NEXT = (
+    CaseChecked,
+    Downloading,
+    SlidePhase,
+    SlideTileFinished,
+    StepFinished,
+    TileFinished,
+)
 
 
 class Listener(Protocol):

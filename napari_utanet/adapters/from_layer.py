@@ -67,8 +67,8 @@ def identity(layer: Any) -> str:
 
 
 def has_stack(layer: Any) -> bool:
-    """Whether a layer has axes before its rows and columns."""
-    return bool(layer.ndim > 2)
+    """Whether a layer has axes before its rows and columns, of more than one element."""
+    return any(length > 1 for length in np.shape(layer.data)[: layer.ndim - 2])
 
 
 def from_layer(layer: Any, *, stack: Stack = "planes") -> ImageRequest:
@@ -87,11 +87,11 @@ def from_layer(layer: Any, *, stack: Stack = "planes") -> ImageRequest:
     ImageError
         When it is not an image layer, or has no rows and columns.
     """
-    whole = _reference(layer, stack)
+    whole = refer_to(layer, stack)
     return replace(whole, data=_detached(whole.data))
 
 
-def _reference(layer: Any, stack: Stack) -> ImageRequest:
+def refer_to(layer: Any, stack: Stack) -> ImageRequest:
     """Like :func:`from_layer`, the data still being the layer's own."""
     if not is_image(layer):
         kind = type(layer).__name__
@@ -127,7 +127,7 @@ def plane_of_layer(layer: Any, point: Sequence[float], *, stack: Stack = "planes
     ImageRequest
         Its plane axes have length 1 and its placement is that of this plane.
     """
-    whole = _reference(layer, stack)
+    whole = refer_to(layer, stack)
     lengths = dict(zip(whole.axes, np.shape(whole.data), strict=True))
     position = np.asarray(layer.world_to_data(point))
     index: list[slice] = []

@@ -50,6 +50,23 @@ class Placement:
         """Number of axes."""
         return len(self.scale)
 
+    @property
+    def matrix(self) -> Matrix:
+        """(n + 1, n + 1): takes a pixel to the world, in homogeneous coordinates."""
+        inner = np.eye(self.ndim + 1)
+        inner[:-1, :-1] = self.rotate @ self.shear @ np.diag(self.scale)
+        inner[:-1, -1] = self.translate
+        return self.affine @ inner
+
+    def to_world(self, pixels: Matrix) -> Matrix:
+        """Where pixels (N, n) lie, world units (N, n)."""
+        return pixels @ self.matrix[:-1, :-1].T + self.matrix[:-1, -1]
+
+    def to_pixels(self, world: Matrix) -> Matrix:
+        """Which pixels lie at places (N, n) of the world; fractions are kept."""
+        inverse: Matrix = np.linalg.inv(self.matrix)
+        return world @ inverse[:-1, :-1].T + inverse[:-1, -1]
+
     def without_axis(self, axis: int) -> Placement:
         """The placement of an image from which ``axis`` was taken away."""
         kept = [i for i in range(self.ndim) if i != axis]

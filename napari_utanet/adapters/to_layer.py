@@ -54,11 +54,9 @@ def mask_layer(
         "metadata": _metadata(request, "mask", checksum=checksum(mask)),
     }
     if objects:
-        from napari.utils.colormaps import label_colormap
-
-        arguments |= {"colormap": label_colormap(), "features": {"index": [0]}}
+        arguments |= {"colormap": object_colors(), "features": {"index": [0]}}
     else:
-        arguments |= {"colormap": _class_colors(classes), "features": _class_table(classes)}
+        arguments |= {"colormap": class_colors(classes), "features": class_table(classes)}
     return mask, request.placement.as_arguments() | arguments, "labels"
 
 
@@ -175,7 +173,15 @@ def _metadata(request: ImageRequest, role: str, **more: Any) -> dict[str, Any]:
     return {METADATA_KEY: {"role": role, "source": request.layer, **more}}
 
 
-def _class_colors(classes: Sequence[ClassInfo]) -> Any:
+def object_colors() -> Any:
+    """Colours that tell neighbouring numbers apart."""
+    from napari.utils.colormaps import label_colormap
+
+    return label_colormap()
+
+
+def class_colors(classes: Sequence[ClassInfo]) -> Any:
+    """The colour of each class; the background has none."""
     from napari.utils.colormaps import DirectLabelColormap
 
     colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
@@ -183,7 +189,8 @@ def _class_colors(classes: Sequence[ClassInfo]) -> Any:
     return DirectLabelColormap(color_dict=colors)
 
 
-def _class_table(classes: Sequence[ClassInfo]) -> dict[str, list[Any]]:
+def class_table(classes: Sequence[ClassInfo]) -> dict[str, list[Any]]:
+    """Number and name of each class, as features of a Labels layer."""
     return {
         "index": list(range(len(classes) + 1)),
         "class": ["background", *(info.name for info in classes)],

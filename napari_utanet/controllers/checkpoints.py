@@ -22,6 +22,10 @@ class ModelRead:
     """Whether it takes volumes as a whole instead of plane by plane."""
     has_experts: bool = True
     """Whether it mixes experts."""
+    in_channels: int = 3
+    """Channels of the images that it takes."""
+    pixel_size_um: float | None = None
+    """Of the images that it was trained on, micrometres."""
 
     def classes_of(self, domain: str | None) -> tuple[ClassInfo, ...]:
         """The foreground classes of a domain; of the only one where none is chosen."""
@@ -47,6 +51,8 @@ def describe(checkpoint: Path) -> ModelRead:
         domains,
         sees_volumes=info.config.get("name") in list_models(dims=3),
         has_experts=info.config.get("stage", 2) == 2,
+        in_channels=info.config.get("in_channels", 3),
+        pixel_size_um=info.pixel_size_um,
     )
 
 

@@ -14,6 +14,10 @@ from napari_utanet.adapters.to_layer import mask_layer, named_classes, probabili
 from napari_utanet.controllers.checkpoints import ModelRead, describe
 from napari_utanet.controllers.choosing import ChoosingController
 from napari_utanet.controllers.layer_choices import Choices, LayerChoices
+from napari_utanet.controllers.object_table import ObjectOffer
+from napari_utanet.controllers.run_view import ObjectsView, RunView
+from napari_utanet.controllers.segment_slide import SlideController, SlideDock
+from napari_utanet.controllers.slide_work import SlideEngine
 from napari_utanet.shelf import Shelf
 from napari_utanet.state import SegmentState
 from napari_utanet.wording import count, duration, time_left
@@ -25,8 +29,8 @@ from src_model.errors import CheckpointError, ImageError, UTANetError
 Engine = Callable[..., Iterable[object]]
 
 
-class SegmentView(Protocol):
-    """What the controller asks of the dock; ``run_clicked`` and ``cancel_clicked`` are signals."""
+class SegmentView(RunView, ObjectsView, SlideDock, Protocol):
+    """What the controller asks of the dock; names that end in ``_clicked`` are signals."""
 
     run_clicked: Any
     cancel_clicked: Any
@@ -45,15 +49,6 @@ class SegmentView(Protocol):
 
     def set_experts_shown(self, shown: bool) -> None:
         """Whether the chosen model has experts to mix."""
-
-    def set_running(self, running: bool, *, stopping: bool = False) -> None:
-        """Turn the button into Cancel and back."""
-
-    def set_progress(self, done: int, total: int, text: str) -> None:
-        """``total`` 0 = busy without measure."""
-
-    def set_status(self, text: str, *, error: bool = False) -> None:
-        """The one line that says what is going on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +83,9 @@ class SegmentController(ChoosingController):
         worker: Worker,
         shelf: Shelf,
         *,
+        helper: Worker,
         engine: Engine = default_engine,
+        slides: SlideEngine | None = None,
         describe: Callable[[Path], ModelRead] = describe,
     ) -> None:
         self._viewer = viewer
@@ -98,12 +95,19 @@ class SegmentController(ChoosingController):
         self._shelf = shelf
         self._engine = engine
         self._describe = describe
+        self._model = ModelRead(())
         self._layers = LayerChoices(viewer, is_image, view.set_layers, self._choose_layer)
+        self._objects = ObjectOffer(viewer, view, helper)
+        self._slides = SlideController(
+            viewer, state, view, view, worker, helper,
+            engine=slides or SlideEngine(), describe=describe, on_objects=self._objects.offer,
+        )  # fmt: skip
         view.run_clicked.connect(self.run)
         view.cancel_clicked.connect(self.cancel)
         shelf.changed.connect(self._show_models)
         shelf.chosen.connect(self._choose_model)
         state.events.layer.connect(self._layer_chosen)
+        state.events.stack.connect(self._look_for_slide)
         state.events.checkpoint.connect(self._checkpoint_chosen)
         self._show_models()
         self._layers.start()
@@ -114,7 +118,12 @@ class SegmentController(ChoosingController):
         if self._worker.running:
             return
         try:
-            request = self._resolve()
+            layer, checkpoint = self._chosen()
+            self._objects.withdraw()
+            if self._look_for_slide():
+                self._slides.run(layer, checkpoint, stack=self._stack_of(layer))
+                return
+            request = self._resolve(layer, checkpoint)
         except UTANetError as error:
             self._view.set_status(str(error), error=True)
             return
@@ -139,7 +148,7 @@ class SegmentController(ChoosingController):
         self._view.set_running(True)
         self._view.set_progress(0, 0, "")
         self._view.set_status(f"Segmenting {request.image.name}…")
-        self._worker.start(work, _Run(self._viewer, self._view, request))
+        self._worker.start(work, _Run(self._viewer, self._view, request, self._objects))
 
     def cancel(self) -> None:
         """Ask the running work to end at its next step."""
@@ -152,16 +161,36 @@ class SegmentController(ChoosingController):
         """Say why something did not work."""
         self._view.set_status(message, error=True)
 
-    def _resolve(self) -> SegmentRequest:
-        state = self._state
-        layer = self._layers.get(state.layer)
+    def close(self) -> None:
+        """Hear nothing any more."""
+        self._slides.close()
+        super().close()
+
+    def _chosen(self) -> tuple[Any, Path]:
+        """The live layer and the checkpoint."""
+        layer = self._layers.get(self._state.layer)
         if layer is None:
             raise ImageError("There is no image to segment: open an image first.")
-        if state.checkpoint is None:
+        checkpoint: Path | None = self._state.checkpoint
+        if checkpoint is None:
             raise CheckpointError("There is no model yet: train one in UTANet: Train, or open a checkpoint.")
+        return layer, checkpoint
+
+    def _look_for_slide(self, _event: object = None) -> bool:
+        """Show what a slide needs to be asked where the chosen image is one."""
+        layer = self._layers.get(self._state.layer)
+        stack = "planes" if layer is None else self._stack_of(layer)
+        return self._slides.choose(layer, self._model, stack=stack)
+
+    def _layer_chosen(self, layer: str | None) -> None:
+        super()._layer_chosen(layer)
+        self._look_for_slide()
+
+    def _resolve(self, layer: Any, checkpoint: Path) -> SegmentRequest:
+        state = self._state
         return SegmentRequest(
             image=from_layer(layer, stack=self._stack_of(layer)),
-            checkpoint=state.checkpoint,
+            checkpoint=checkpoint,
             device=state.device,
             threshold=state.threshold,
             top_k=state.top_k,
@@ -186,6 +215,7 @@ class SegmentController(ChoosingController):
         self._view.set_domains(list(model.domains) if len(model.domains) > 1 else [])
         self._view.set_experts_shown(model.has_experts)
         self._sees_volumes = model.sees_volumes
+        self._model = model
         self._layer_chosen(self._state.layer)
 
     def _hint(self) -> str:
@@ -199,7 +229,8 @@ class SegmentController(ChoosingController):
 class _Run:
     """One run's listener: knows its request, so it needs no live layer."""
 
-    def __init__(self, viewer: Any, view: SegmentView, request: SegmentRequest) -> None:
+    def __init__(self, viewer: Any, view: RunView, request: SegmentRequest, objects: ObjectOffer) -> None:
+        self._objects = objects
         self._viewer = viewer
         self._view = view
         self._request = request
@@ -242,9 +273,10 @@ class _Run:
         if result.mask is None:
             return
         classes = named_classes(self._classes, max(len(self._classes), 1))
-        show(self._viewer, mask_layer(request.image, result.mask, classes, objects=request.objects))
+        layer = show(self._viewer, mask_layer(request.image, result.mask, classes, objects=request.objects))
         found = f"{result.foreground:.0%} of the image is foreground"
         if result.objects is not None:
             found = f"{count(result.objects, 'object')} found"
+            self._objects.offer_to_measure(layer, request.image)
         text = f"Done in {duration(result.seconds)}: {found}."
         self._view.set_status(" ".join([text, *self._notes]))

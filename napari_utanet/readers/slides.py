@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_utanet.readers.masks import is_mask, read_mask
+
 if TYPE_CHECKING:
     from src_model.data.slide import Slide
     from src_model.data.slide_formats.level import Level
@@ -32,7 +34,7 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
 
 
 def read_slides(path: str | list[str]) -> list[LayerData]:
-    """One layer for each slide, or one for each channel of a slide without colours.
+    """One layer for each slide, or one for each channel of a slide without colours; of our masks, labels.
 
     The label and macro images are not opened; ``metadata["slide"]["associated"]`` names them, beside
     path, format and pixel size.
@@ -45,7 +47,10 @@ def read_slides(path: str | list[str]) -> list[LayerData]:
     from src_model.data.slide import open_slide
 
     names = [path] if isinstance(path, str) else path
-    return [layer for name in names for layer in _layers(open_slide(name))]
+    layers: list[LayerData] = []
+    for name in names:
+        layers += [read_mask(Path(name))] if is_mask(Path(name)) else _layers(open_slide(name))
+    return layers
 
 
 def _is_slide(path: Path) -> bool:
@@ -80,7 +85,7 @@ def _layers(slide: Slide) -> list[LayerData]:
     layers = []
     for number in range(slide.levels[0].channels):
         levels = tuple(level.channel(number) for level in slide.levels)
-        channel = slide.channel_names[number] if slide.channel_names else f"channel {number + 1}"
+        channel = _names(slide)[number]
         options = {
             "rgb": False,
             "name": f"{name} {channel}",
@@ -111,7 +116,7 @@ def _layer(
                     "format": slide.format,
                     "pixel_size_um": slide.pixel_size_um,
                     "channel": channel,
-                    "channels": slide.channel_names,
+                    "channels": _names(slide),
                     "associated": tuple(slide.associated),
                     "warnings": slide.warnings,
                     "notes": dict(slide.metadata),
@@ -120,6 +125,13 @@ def _layer(
         },
         "image",
     )
+
+
+def _names(slide: Slide) -> tuple[str, ...]:
+    """Of the channels; numbers where the file has none, and nothing for colours or one channel."""
+    if slide.axes != "CYX":
+        return ()
+    return slide.channel_names or tuple(f"channel {n + 1}" for n in range(slide.levels[0].channels))
 
 
 def _contrast(slide: Slide, levels: tuple[Level, ...]) -> tuple[float, float]:

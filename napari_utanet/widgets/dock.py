@@ -101,6 +101,11 @@ class Dock(QScrollArea):  # type: ignore[misc]
             application.aboutToQuit.connect(ending.end)
         viewer.events.theme.connect(self._apply_theme)
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was closed."""
+        return self._ending.done
+
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Notice being put into a window, and being taken out of it."""
         super().changeEvent(event)

@@ -64,6 +64,8 @@ QPushButton:checked { background-color: rgba(74, 114, 218, 110); }
 """
 """Buttons at the end of a line of text."""
 
+HEADING = "font-weight: 600; padding: 0px;"
+"""Stands above a group of fields."""
 
 BAR = """
 QProgressBar { background-color: rgba(128, 128, 128, 70); border: none; border-radius: 3px; }

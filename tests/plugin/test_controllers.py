@@ -14,11 +14,12 @@ from napari_utanet.adapters.pairs import Preview
 from napari_utanet.controllers.experts import ExpertsController, ExpertsView
 from napari_utanet.controllers.runs import new_run_folder, unfinished_epochs
 from napari_utanet.controllers.segment import SegmentController, SegmentView
+from napari_utanet.controllers.slide_view import SlideView
 from napari_utanet.controllers.train import TrainController
 from napari_utanet.controllers.train_listener import TrainListener
 from napari_utanet.controllers.train_view import TrainView
 from napari_utanet.shelf import Shelf
-from napari_utanet.state import ExpertsState, SegmentState, TrainState
+from napari_utanet.state import ExpertsState, SegmentState, SlideState, TrainState
 from napari_utanet.worker import one_sentence
 from src_model.config import TrainConfig
 from src_model.evaluation.events import CaseScored
@@ -54,19 +55,24 @@ class Signals:
     stop_clicked = Signal()
     unfinished_clicked = Signal()
     check_clicked = Signal()
+    objects_clicked = Signal()
+    tissue_clicked = Signal()
+    picture_clicked = Signal(str)
 
 
 def mock_view(protocol: type) -> Any:
     view = create_autospec(protocol, instance=True)
     signals = Signals()
-    for name in vars(Signals):
-        if (
-            name.endswith("_clicked")
-            and hasattr(protocol, "__annotations__")
-            and name in protocol.__annotations__
-        ):
-            setattr(view, name, getattr(signals, name))
+    named = {name for one in protocol.__mro__ for name in getattr(one, "__annotations__", {})}
+    for name in named & set(vars(Signals)):
+        setattr(view, name, getattr(signals, name))
+    if "slide" in named:
+        view.slide, view.slide_state = mock_view(SlideView), SlideState()
     return view
+
+
+def controller_of(model: ViewerModel, state: SegmentState, view: Any, shelf: Shelf, **options: Any) -> Any:
+    return SegmentController(model, state, view, AtOnce(), shelf, helper=AtOnce(), **options)  # type: ignore[arg-type]
 
 
 def said(view: Any) -> tuple[str, bool]:
@@ -83,7 +89,7 @@ def test_segment_refuses_a_labels_layer_named_by_a_program(
     model: ViewerModel, shelf: Shelf, checkpoint: Path, segmenter: Any
 ) -> None:
     view, state = mock_view(SegmentView), SegmentState(checkpoint=checkpoint)
-    controller = SegmentController(model, state, view, AtOnce(), shelf, engine=segmenter)  # type: ignore[arg-type]
+    controller = controller_of(model, state, view, shelf, engine=segmenter)
     state.layer = str(model.add_labels(np.ones((8, 8), int), name="drawn").unique_id)
 
     controller.run()
@@ -95,7 +101,7 @@ def test_segment_adds_the_mask_without_any_window(
     model: ViewerModel, shelf: Shelf, checkpoint: Path, segmenter: Any, nuclei: np.ndarray
 ) -> None:
     view, state = mock_view(SegmentView), SegmentState(checkpoint=checkpoint)
-    controller = SegmentController(model, state, view, AtOnce(), shelf, engine=segmenter)  # type: ignore[arg-type]
+    controller = controller_of(model, state, view, shelf, engine=segmenter)
     model.add_image(nuclei, name="a")
 
     view.run_clicked.emit()
@@ -109,7 +115,7 @@ def test_a_damaged_checkpoint_is_told_and_not_put_on_the_shelf(
     model: ViewerModel, shelf: Shelf, tmp_path: Path
 ) -> None:
     view = mock_view(SegmentView)
-    controller = SegmentController(model, SegmentState(), view, AtOnce(), shelf)  # type: ignore[arg-type]
+    controller = controller_of(model, SegmentState(), view, shelf)
     path = tmp_path / "bad.safetensors"
     path.write_bytes(b"\x80\x02 a pickle")
 

@@ -272,16 +272,16 @@ def test_a_stack_is_segmented_plane_by_plane_and_channels_when_asked(
     assert shapes == {(3, 20, 30): (5, 2, 2), (20, 30): (2, 2)}
 
 
-def test_a_lazy_pyramid_is_read_at_full_resolution_in_the_background(
+def test_a_lazy_stack_of_several_levels_is_read_at_full_resolution_in_the_background(
     viewer: Any, dock: SegmentDock, press: Any, segmenter: Any
 ) -> None:
-    full = dask.array.from_array(np.random.default_rng(0).random((64, 64)), chunks=32)
-    viewer.add_image([full, full[::2, ::2]], multiscale=True, name="pyramid")
+    full = dask.array.from_array(np.random.default_rng(0).random((3, 64, 64)), chunks=32)
+    viewer.add_image([full, full[:, ::2, ::2]], multiscale=True, name="pyramid")
 
     press(dock)
 
     assert isinstance(segmenter.calls[0]["source"], np.ndarray)
-    assert viewer.layers["pyramid mask"].data.shape == (64, 64)
+    assert viewer.layers["pyramid mask"].data.shape == (3, 64, 64)
 
 
 def test_a_warning_of_the_engine_is_told_at_the_end(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,16 @@ from made_slides import (
     write_qptiff,
     write_svs,
 )
+from napari.layers import Labels
+from napari.utils.colormaps import CyclicLabelColormap
 from npe2 import PluginManager
 
 from napari_utanet.adapters.from_layer import from_layer, plane_of_layer
 from napari_utanet.readers.slides import get_reader
+from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide_formats.level import Level
 from src_model.errors import DataError
+from src_model.tiling.plan import Box
 
 
 def open_(viewer: Any, path: Path) -> Any:
@@ -199,3 +204,45 @@ def test_the_module_of_the_reader_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def write_mask(path: Path, *, dtype: type = np.uint8, names: Sequence[str] = (), finish: bool = True) -> None:
+    """A mask at half the resolution of a slide of 0.499 micrometres, its upper left chunk marked."""
+    mask = LabelPyramid.create(
+        path, (150, 210), chunk=64, dtype=dtype, scale=(2.0, 2.0), pixel_size_um=0.998, names=names
+    )
+    mask.write(Box(0, 0, 64, 64), np.full((64, 64), 1, dtype))
+    if finish:
+        mask.finish()
+
+
+def test_a_mask_made_before_opens_as_labels_over_its_slide(tmp_path: Path, viewer: Any) -> None:
+    slide = open_(viewer, write_svs(tmp_path / "a.svs", pyramid(tissue(300, 420), 3)))[0]
+    write_mask(tmp_path / "a_mask.ome.zarr", names=["gland", "tumour"])
+
+    (mask,) = open_(viewer, tmp_path / "a_mask.ome.zarr")
+
+    assert isinstance(mask, Labels)
+    assert (mask.name, mask.multiscale, mask.units) == ("a mask", True, slide.units)
+    assert list(mask.features["class"]) == ["background", "gland", "tumour"]
+    assert [level.shape for level in mask.data] == [(150, 210), (75, 105), (38, 53)]
+    np.testing.assert_allclose(mask.data_to_world((-0.5, -0.5)), slide.data_to_world((-0.5, -0.5)))
+    np.testing.assert_allclose(mask.data_to_world((149.5, 209.5)), slide.data_to_world((299.5, 419.5)))
+
+
+def test_a_mask_that_is_not_finished_shows_what_is_done(tmp_path: Path, viewer: Any) -> None:
+    write_mask(tmp_path / "a_mask.ome.zarr", finish=False)
+
+    (mask,) = open_(viewer, tmp_path / "a_mask.ome.zarr")
+
+    assert [int(np.asarray(level).sum()) for level in mask.data] == [64 * 64, 32 * 32, 16 * 16]
+
+
+def test_numbered_objects_open_with_colours_of_their_own(tmp_path: Path, viewer: Any) -> None:
+    write_mask(tmp_path / "a_objects.ome.zarr", dtype=np.uint32)
+
+    (objects,) = open_(viewer, tmp_path / "a_objects.ome.zarr")
+
+    assert objects.name == "a objects"
+    assert objects.data[0].dtype == np.uint32
+    assert isinstance(objects.colormap, CyclicLabelColormap)

@@ -1,0 +1,188 @@
+"""Hears about the segmentation of one slide: a mask that grows, how far it is, and how it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from superqt.utils import qthrottled
+
+from napari_utanet.adapters.growing_mask import GrowingMask
+from napari_utanet.adapters.object_table import ObjectTable
+from napari_utanet.adapters.show import show_beside, show_pyramid
+from napari_utanet.adapters.slide_results import (
+    damaged_layer,
+    grid_over,
+    results_of,
+    slide_mask_layer,
+    slide_objects_layer,
+)
+from napari_utanet.adapters.to_layer import named_classes
+from napari_utanet.controllers.checkpoints import ModelRead
+from napari_utanet.controllers.run_view import RunView
+from napari_utanet.controllers.slide_work import (
+    MaskOpened,
+    ObjectsOpened,
+    SlideRequest,
+    TissueFound,
+)
+from napari_utanet.wording import amount, count, duration, time_left
+from src_model import events as ev
+from src_model.config import ClassInfo
+
+REFRESH_MS = 200
+"""At least so long the mask stays as it is on screen."""
+_SHARE_OF_TIME = 0.03
+"""At most so much of the window's time goes into drawing the mask anew."""
+_THUMBNAIL_S = 3.0
+"""The small picture in the list of layers is made anew so rarely."""
+_PHASES = {"routing": "Choosing the experts for the whole slide", "objects": "Numbering the objects"}
+
+
+class SlideListener:
+    """One run's listener: knows its request, so it needs no live layer.
+
+    Parameters
+    ----------
+    viewer, view
+        Get layers and sentences.
+    request
+        Of the run.
+    on_tissue, on_objects
+        Called with what was found.
+    """
+
+    def __init__(
+        self,
+        viewer: Any,
+        view: RunView,
+        request: SlideRequest,
+        *,
+        on_tissue: Callable[[TissueFound], None],
+        on_objects: Callable[[ObjectTable], None],
+    ) -> None:
+        self._viewer = viewer
+        self._view = view
+        self._request = request
+        self._on_tissue = on_tissue
+        self._on_objects = on_objects
+        self._classes: tuple[ClassInfo, ...] = ()
+        self._layer: Any = None
+        self._mask: GrowingMask | None = None
+        self._scale = (1.0, 1.0)
+        self._notes: list[str] = []
+        self._concluded = False
+        self._thumbnail_at = 0.0
+        self._refresh_soon = qthrottled(self._refresh, timeout=REFRESH_MS)
+
+    def on_event(self, event: object) -> None:
+        """Progress to the dock, results to the viewer."""
+        if isinstance(event, ev.SlideTileFinished):
+            self._refresh_soon()
+            left = time_left(event.seconds_left)
+            tiles = f"Tile {event.done:,} of {event.total:,}"
+            self._view.set_progress(event.done, event.total, f"{tiles} · {left}" if left else tiles)
+        elif isinstance(event, ev.SlidePhase):
+            self._view.set_status(f"{_PHASES[event.phase]}…")
+            self._view.set_progress(event.done, event.total, "")
+        elif isinstance(event, ModelRead):
+            self._classes = event.classes_of(self._request.domain)
+        elif isinstance(event, TissueFound):
+            self._on_tissue(event)
+        elif isinstance(event, ev.SlideStarted):
+            self._view.set_status(self._plan(event))
+            self._view.set_progress(event.done, event.tiles, "")
+        elif isinstance(event, MaskOpened):
+            self._show_mask(event)
+        elif isinstance(event, ev.Warned):
+            self._notes.append(event.message)
+        elif isinstance(event, ObjectsOpened):
+            self._show_objects(event)
+        elif isinstance(event, ev.SlideFinished):
+            self._finish(event)
+        elif isinstance(event, ev.SlideStopped):
+            self._stop(event)
+
+    def on_error(self, message: str) -> None:
+        """The work failed; what was segmented stays in view and on disk."""
+        self._concluded = True
+        self._view.set_status(message, error=True)
+
+    def on_end(self) -> None:
+        """Back to a dock that can run again."""
+        self._refresh_soon.cancel()
+        self._view.set_running(False)
+        if not self._concluded:
+            self._view.set_status("Cancelled before the first tile; no layer was changed.")
+        if self._mask is not None:
+            self._refresh(thumbnail=True)
+
+    def _plan(self, event: ev.SlideStarted) -> str:
+        """What the work will need."""
+        needs = f"about {amount(event.memory_bytes)} of memory and {amount(event.disk_bytes)} on disk"
+        where = f"Segmenting {self._request.slide.title} on {event.device}"
+        if event.done:
+            return (
+                f"{where}, going on after {event.done:,} of {count(event.tiles, 'tile')}: it takes {needs}."
+            )
+        return f"{where}: {count(event.tiles, 'tile')}, {needs}."
+
+    def _show_mask(self, event: MaskOpened) -> None:
+        self._mask, self._scale = event.mask, event.started.scale
+        classes = named_classes(self._classes, max(len(self._classes), 1))
+        layer = slide_mask_layer(
+            self._request.slide, event.mask.levels, self._scale, event.started.mask, classes
+        )
+        for earlier in results_of(self._viewer, self._request.slide.key, ("slide mask", "slide objects")):
+            earlier.visible = False
+        self._layer = show_pyramid(self._viewer, layer)
+
+    def _refresh(self, *, thumbnail: bool = False) -> None:
+        """Draw the mask anew where something of it that is in view has changed."""
+        layer, mask = self._layer, self._mask
+        if mask is None or layer not in self._viewer.layers:
+            return
+        begin = time.perf_counter()
+        changes = mask.take_changes()
+        thumbnail = thumbnail or begin - self._thumbnail_at > _THUMBNAIL_S
+        if thumbnail or _in_view(layer, changes):
+            layer.refresh(thumbnail=thumbnail, highlight=False, extent=False)
+            self._thumbnail_at = begin if thumbnail else self._thumbnail_at
+        took = 1000 * (time.perf_counter() - begin)
+        self._refresh_soon.setTimeout(max(REFRESH_MS, round(took / _SHARE_OF_TIME)))
+
+    def _show_objects(self, event: ObjectsOpened) -> None:
+        slide, scale = self._request.slide, event.pyramid.scale
+        made = slide_objects_layer(slide, event.pyramid.levels, scale, event.path, event.table)
+        layer = show_pyramid(self._viewer, made)
+        if self._layer in self._viewer.layers:
+            self._layer.visible = False  # two masks over each other hide both
+        if event.table:
+            placement = grid_over(slide.placement, scale)
+            self._on_objects(ObjectTable(slide.title, event.table, placement, str(layer.unique_id)))
+
+    def _finish(self, event: ev.SlideFinished) -> None:
+        self._concluded = True
+        found = f"{event.foreground:.0%} of the area is foreground"
+        if event.count is not None:
+            found = f"{count(event.count, 'object')}, {found}"
+        sentences = [f"Done in {duration(event.seconds)}: {found}."]
+        if event.damaged:
+            show_beside(self._viewer, damaged_layer(self._request.slide, self._scale, event.damaged))
+            pieces = count(len(event.damaged), "piece")
+            sentences.append(f"{pieces} of the slide could not be decoded; red frames show where.")
+        self._view.set_status(" ".join([*sentences, *self._notes]))
+
+    def _stop(self, event: ev.SlideStopped) -> None:
+        self._concluded = True
+        stopped = f"Stopped at tile {event.done:,} of {event.total:,}; Segment goes on from there."
+        self._view.set_status(" ".join([stopped, *self._notes]))
+
+
+def _in_view(layer: Any, changes: Any) -> bool:
+    """Whether one of some boxes of the finest level lies within what the layer shows."""
+    factor = layer.downsample_factors[layer.data_level]
+    low, high = layer.corner_pixels * factor - factor, (layer.corner_pixels + 2) * factor
+    inside = (changes[:, :2] < high[1]) & (changes[:, 2:] > low[0])
+    return bool(inside.all(axis=1).any())

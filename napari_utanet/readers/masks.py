@@ -1,0 +1,77 @@
+"""Opens the masks of whole slides that were segmented before, as labels over their slide."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from src_model.config import ClassInfo
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+_OURS = ('"image-label"', '"utanet"')
+"""Stand in the description of every mask that was written here."""
+
+
+def is_mask(path: Path) -> bool:
+    """Whether a folder says that it holds a mask of ours; nothing of it is read."""
+    file = path / "zarr.json"
+    if not file.is_file():
+        return False
+    text = file.read_text(encoding="utf-8")
+    return all(word in text for word in _OURS)
+
+
+def read_mask(path: Path) -> LayerData:
+    """A Labels layer of several levels, where the slide lies that it was made of.
+
+    Parameters
+    ----------
+    path
+        Folder of a mask, or of numbered objects; their table, where it lies beside them, becomes the
+        layer's features.
+
+    Raises
+    ------
+    DataError
+        When it is damaged; names it.
+    """
+    from napari_utanet.adapters.growing_mask import GrowingMask
+    from napari_utanet.adapters.slide_results import reopened_mask
+    from src_model.data.label_pyramid import LabelPyramid
+
+    pyramid = LabelPyramid.open(path)
+    return reopened_mask(path, pyramid, GrowingMask(pyramid).levels, _classes_of(path), _table_of(path))
+
+
+def _classes_of(path: Path) -> tuple[ClassInfo, ...]:
+    """The named classes of a mask."""
+    from napari_utanet.adapters.to_layer import named_classes
+    from src_model.config import CLASS_COLORS, ClassInfo
+
+    described = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]["ome"]
+    names = [entry["class"] for entry in described["image-label"].get("properties", [])]
+    colors = (CLASS_COLORS[number % len(CLASS_COLORS)] for number in range(len(names)))
+    known = [ClassInfo(name=name, color=color) for name, color in zip(names, colors, strict=True)]
+    return named_classes(known, max(len(names), 1))
+
+
+def _table_of(path: Path) -> dict[str, Any]:
+    """The table of numbered objects; empty where there is none."""
+    from src_model.errors import DataError
+
+    table = path.with_name(f"{path.name.removesuffix('.ome.zarr')}.csv")
+    if not table.is_file():
+        return {}
+    from src_model.inference.slide_table import read_table
+
+    try:
+        columns: dict[str, Any] = read_table(table)
+    except DataError as error:
+        from napari.utils.notifications import show_warning
+
+        show_warning(str(error))
+        return {}
+    return columns
