@@ -24,7 +24,7 @@ from src_model.config import ClassInfo
 if TYPE_CHECKING:
     from src_model.data.label_pyramid import LabelPyramid
 
-TISSUE_COLOR = "#f2a65a"
+TISSUE_COLOR = "#2ec4b6"
 DAMAGED_COLOR = "#e63946"
 _GAP = 0.05
 """Between a slide and the pictures beside it, as a share of the slide's width."""

@@ -106,6 +106,7 @@ class SlideController:
         self._engine = engine
         self._describe = describe
         self._on_objects = on_objects
+        self._run: SlideListener | None = None
         self._slide: SlideLayer | None = None
         self._model = ModelRead(())
         self._tissue = TissueController(viewer, self._state, self._fields, view, helper, engine)
@@ -119,6 +120,8 @@ class SlideController:
         """Hear nothing any more."""
         self._shapes.close()
         self._tissue.close()
+        if self._run is not None:
+            self._run.close()
 
     def choose(self, layer: Any | None, model: ModelRead, *, stack: Stack) -> bool:
         """An image and a model were chosen; whether the image is a slide."""
@@ -158,7 +161,7 @@ class SlideController:
             raise ImageError(f"The layer '{layer.name}' has changed and is no slide now; choose it again.")
         request = self._resolve(slide, checkpoint)
         engine, describe = self._engine, self._describe
-        listener = SlideListener(
+        self._run = listener = SlideListener(
             self._viewer, self._view, request, on_tissue=self._tissue.show, on_objects=self._on_objects
         )
         self._view.set_running(True)

@@ -109,9 +109,13 @@ class SlideListener:
         self._concluded = True
         self._view.set_status(message, error=True)
 
+    def close(self) -> None:
+        """Draw nothing any more."""
+        self._refresh_soon.cancel()
+
     def on_end(self) -> None:
         """Back to a dock that can run again."""
-        self._refresh_soon.cancel()
+        self.close()
         self._view.set_running(False)
         if not self._concluded:
             self._view.set_status("Cancelled before the first tile; no layer was changed.")
@@ -175,6 +179,8 @@ class SlideListener:
         self._view.set_status(" ".join([*sentences, *self._notes]))
 
     def _stop(self, event: ev.SlideStopped) -> None:
+        if event.mask is None:
+            return  # nothing was begun
         self._concluded = True
         stopped = f"Stopped at tile {event.done:,} of {event.total:,}; Segment goes on from there."
         self._view.set_status(" ".join([stopped, *self._notes]))

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QModelIndex, Signal
-from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QHBoxLayout, QHeaderView, QPushButton, QTableView
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QDockWidget,
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QPushButton,
+    QTableView,
+)
 
 from napari_utanet.adapters.object_table import ObjectTable
 from napari_utanet.controllers.lookup import Facts
@@ -92,7 +100,7 @@ class ObjectsDock(Dock):
         start = Path.home() / f"{self._title} objects.csv"
         path, _ = QFileDialog.getSaveFileName(self, "Save the table of objects", str(start), "Tables (*.csv)")
         if path:
-            self.path_chosen.emit(Path(path).with_suffix(".csv"))
+            self.path_chosen.emit(Path(path if path.lower().endswith(".csv") else f"{path}.csv"))
 
 
 def open_objects(viewer: Any, dock: ObjectsDock | None) -> ObjectsDock:
@@ -101,7 +109,9 @@ def open_objects(viewer: Any, dock: ObjectsDock | None) -> ObjectsDock:
         dock = ObjectsDock(viewer)
         viewer.window.add_dock_widget(dock, name=NAME, area="bottom")
     else:
-        frame = dock.parent()
+        frame: Any = dock
+        while not isinstance(frame, QDockWidget):
+            frame = frame.parent()
         frame.show()
         frame.raise_()
     return dock
