@@ -64,8 +64,9 @@ class Placement:
 
     def to_pixels(self, world: Matrix) -> Matrix:
         """Which pixels lie at places (N, n) of the world; fractions are kept."""
-        inverse: Matrix = np.linalg.inv(self.matrix)
-        return world @ inverse[:-1, :-1].T + inverse[:-1, -1]
+        inverse = np.linalg.inv(self.matrix)
+        pixels: Matrix = world @ inverse[:-1, :-1].T + inverse[:-1, -1]
+        return pixels
 
     def without_axis(self, axis: int) -> Placement:
         """The placement of an image from which ``axis`` was taken away."""

@@ -24,7 +24,8 @@ from src_model.config import ClassInfo
 if TYPE_CHECKING:
     from src_model.data.label_pyramid import LabelPyramid
 
-TISSUE_COLOR = "#2ec4b6"
+GLASS_COLOR = "#52617a"
+"""A veil over what is left out; it shows on white and on black."""
 DAMAGED_COLOR = "#e63946"
 _GAP = 0.05
 """Between a slide and the pictures beside it, as a share of the slide's width."""
@@ -102,7 +103,7 @@ def damaged_layer(
 
 
 def tissue_layer(slide: SlideLayer, mask: NDArray[Any], scale: Sequence[float]) -> LayerData:
-    """A Labels layer that may be painted on; what is not 0 is tissue.
+    """A Labels layer that may be painted on, and veils what is left out; what is not 0 is tissue.
 
     Parameters
     ----------
@@ -115,8 +116,8 @@ def tissue_layer(slide: SlideLayer, mask: NDArray[Any], scale: Sequence[float]) 
 
     arguments = {
         "name": f"{slide.title} tissue",
-        "opacity": 0.35,
-        "colormap": DirectLabelColormap(color_dict={None: TISSUE_COLOR, 0: "transparent", 1: TISSUE_COLOR}),
+        "opacity": 0.65,
+        "colormap": DirectLabelColormap(color_dict={None: "transparent", 0: GLASS_COLOR}),
         "features": {"index": [0, 1], "area": ["glass", "tissue"]},
         "metadata": _metadata(slide.key, "tissue"),
     }
@@ -165,24 +166,45 @@ def reopened_mask(
     levels: Sequence[Any],
     classes: Sequence[ClassInfo],
     table: Mapping[str, NDArray[Any]],
+    slide_pixel_um: tuple[float, float] | None,
 ) -> LayerData:
-    """A Labels layer of a mask that was made before, where our reader shows the slide it was made of."""
-    size, objects = pyramid.pixel_size_um, pyramid.dtype.itemsize > 1
-    sides = (size, size) if size is not None else pyramid.scale
-    slide = str(pyramid.provenance.get("job", {}).get("slide", path))
+    """A Labels layer of a mask that was made before, where our reader shows the slide it was made of.
+
+    Parameters
+    ----------
+    path, pyramid, levels
+        The mask: its folder, what it holds, and what the viewer reads of it.
+    classes, table
+        Of a mask of classes, and of numbered objects.
+    slide_pixel_um
+        Height and width of a pixel of the slide, micrometres; ``None`` = it is shown in pixels.
+    """
+    objects = pyramid.dtype.itemsize > 1
+    covered = np.asarray(pyramid.scale)
+    pixel = np.ones(2) if slide_pixel_um is None else np.asarray(slide_pixel_um)
     arguments = {
         "name": path.name.removesuffix(".ome.zarr").replace("_", " "),
         "opacity": 0.55,
         "multiscale": True,
-        "scale": sides,
-        "translate": [(side - side / grid) / 2 for side, grid in zip(sides, pyramid.scale, strict=True)],
-        "units": ("pixel" if size is None else "um",) * 2,
+        "scale": covered * pixel,
+        "translate": (covered - 1) / 2 * pixel,
+        "units": ("pixel" if slide_pixel_um is None else "um",) * 2,
         "axis_labels": ("y", "x"),
         "colormap": object_colors() if objects else class_colors(classes),
         "features": _as_features(table) if objects else class_table(classes),
-        "metadata": _metadata(slide, "slide objects" if objects else "slide mask", path=str(path.resolve())),
+        "metadata": _metadata(
+            slide_of(pyramid) or str(path),
+            "slide objects" if objects else "slide mask",
+            path=str(path.resolve()),
+        ),
     }
     return list(levels), arguments, "labels"
+
+
+def slide_of(pyramid: LabelPyramid) -> str | None:
+    """Path of the slide that a mask was made of, where it was a file."""
+    slide = pyramid.provenance.get("job", {}).get("slide")
+    return slide if isinstance(slide, str) and Path(slide).is_absolute() else None
 
 
 def results_of(viewer: Any, slide_key: str, roles: Sequence[str]) -> list[Any]:

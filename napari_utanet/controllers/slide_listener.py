@@ -37,6 +37,8 @@ _SHARE_OF_TIME = 0.03
 """At most so much of the window's time goes into drawing the mask anew."""
 _THUMBNAIL_S = 3.0
 """The small picture in the list of layers is made anew so rarely."""
+_HIDDEN_BY_A_MASK = ("slide mask", "slide objects", "tissue")
+"""What would lie over or under the new mask and hide it."""
 _PHASES = {"routing": "Choosing the experts for the whole slide", "objects": "Numbering the objects"}
 
 
@@ -138,7 +140,7 @@ class SlideListener:
         layer = slide_mask_layer(
             self._request.slide, event.mask.levels, self._scale, event.started.mask, classes
         )
-        for earlier in results_of(self._viewer, self._request.slide.key, ("slide mask", "slide objects")):
+        for earlier in results_of(self._viewer, self._request.slide.key, _HIDDEN_BY_A_MASK):
             earlier.visible = False
         self._layer = show_pyramid(self._viewer, layer)
 

@@ -83,8 +83,9 @@ class TissueController:
         if slide is None:
             return
         self._state.tissue = True
-        found = self._found.get(slide.key)
-        if found is not None and self._layer_of(slide) is not None:
+        found, layer = self._found.get(slide.key), self._layer_of(slide)
+        if found is not None and layer is not None:
+            layer.visible = True
             return
         self._teller.set_status(f"Looking for tissue on {slide.title}…")
         self._start(slide, found)
@@ -128,7 +129,8 @@ class TissueController:
             self.show(event)
             share = float(np.asarray(event.tissue.mask).mean())
             self._teller.set_status(
-                f"{share:.0%} of the slide is tissue. Move the threshold or paint on the layer to correct it."
+                f"{share:.0%} of the slide is tissue, the rest is veiled. Move the threshold, or paint on the "
+                "layer, to correct it."
             )
 
     def on_error(self, message: str) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from src_model.config import ClassInfo
+    from src_model.data.label_pyramid import LabelPyramid
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -43,7 +46,25 @@ def read_mask(path: Path) -> LayerData:
     from src_model.data.label_pyramid import LabelPyramid
 
     pyramid = LabelPyramid.open(path)
-    return reopened_mask(path, pyramid, GrowingMask(pyramid).levels, _classes_of(path), _table_of(path))
+    levels, size = GrowingMask(pyramid).levels, _slide_pixel(pyramid)
+    return reopened_mask(path, pyramid, levels, _classes_of(path), _table_of(path), size)
+
+
+def _slide_pixel(pyramid: LabelPyramid) -> tuple[float, float] | None:
+    """Height and width of a pixel of the slide as our reader shows it; ``None`` = it shows pixels.
+
+    Where the slide is gone, what the mask says of it; its pixels are then taken for square.
+    """
+    from napari_utanet.adapters.slide_results import slide_of
+    from src_model.data.slide import open_slide
+    from src_model.errors import DataError
+
+    slide, size = slide_of(pyramid), pyramid.pixel_size_um
+    with suppress(DataError):
+        if slide is not None:
+            return open_slide(slide).pixel_size_um
+    side = None if size is None else size / math.sqrt(pyramid.scale[0] * pyramid.scale[1])
+    return None if side is None else (side, side)
 
 
 def _classes_of(path: Path) -> tuple[ClassInfo, ...]:

@@ -51,7 +51,7 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
         if role == Qt.ItemDataRole.DisplayRole:
             return _text(column[self._order[index.row()]])
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _LEFT if column.dtype.kind == "U" else _RIGHT
+            return self._side(index.column())
         return None
 
     def headerData(  # noqa: N802
@@ -62,7 +62,7 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
             if role == Qt.ItemDataRole.DisplayRole:
                 return self._titles[section]
             if role == Qt.ItemDataRole.TextAlignmentRole:
-                return _LEFT if self._columns[section].dtype.kind == "U" else _RIGHT
+                return self._side(section)
         return None
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
@@ -81,6 +81,10 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
         ]
         self.changePersistentIndexList(before, after)
         self.layoutChanged.emit()
+
+    def _side(self, column: int) -> int:
+        """Numbers stand right, the object's own and words left."""
+        return _LEFT if column == 0 or self._columns[column].dtype.kind == "U" else _RIGHT
 
 
 def _text(value: Any) -> str:

@@ -18,6 +18,10 @@ from src_model.inference.tissue import Tissue
 from src_model.tiling.plan import Box
 
 CHUNK = 64
+TABLE = """label,class,class_name,area_um2,bbox_top_px,bbox_left_px,bbox_bottom_px,bbox_right_px,confidence
+1,1,nucleus,40,0,0,20,10,0.9
+2,1,nucleus,20,40,10,50,30,0.8
+"""
 
 
 class FakeSlides:
@@ -40,7 +44,7 @@ class FakeSlides:
     @property
     def engine(self) -> SlideEngine:
         """As the dock takes it."""
-        return SlideEngine(segment=self.segment, find_tissue=self.find_tissue, read_table=self.read_table)
+        return SlideEngine(segment=self.segment, find_tissue=self.find_tissue)
 
     def find_tissue(self, slide: Slide, *, threshold: float | None = None) -> FakeTissue:
         """Darkness above a threshold, on every fourth pixel."""
@@ -98,25 +102,16 @@ class FakeSlides:
         mask.finish()
         yield from self._end(mask, path, objects=options["objects"])
 
-    def read_table(self, path: Path) -> dict[str, np.ndarray]:
-        """Two objects."""
-        assert threading.current_thread().name.startswith("utanet-")
-        return {
-            "label": np.array([1, 2]),
-            "class": np.array([1, 1]),
-            "class_name": np.array(["nucleus", "nucleus"]),
-            "area_um2": np.array([40.0, 20.0]),
-            "bbox_top_px": np.array([0, 40]),
-            "bbox_left_px": np.array([0, 10]),
-            "bbox_bottom_px": np.array([20, 50]),
-            "bbox_right_px": np.array([10, 30]),
-        }
-
     def _end(self, mask: LabelPyramid, path: Path, *, objects: bool) -> Iterator[Any]:
         numbered, table = None, None
         if objects:
             yield ev.SlidePhase(source="slide", phase="objects", done=0, total=1)
-            numbered, table = path.with_name("objects.ome.zarr"), path.with_name("objects.csv")
+            stem = path.name.removesuffix("_mask.ome.zarr")
+            numbered, table = (
+                path.with_name(f"{stem}_objects.ome.zarr"),
+                path.with_name(f"{stem}_objects.csv"),
+            )
+            table.write_text(TABLE)
             made = LabelPyramid.create(numbered, mask.shape, chunk=CHUNK, dtype=np.uint32, scale=mask.scale)
             whole = Box(0, 0, *mask.shape)
             made.write(whole, mask.read(whole).astype(np.uint32))

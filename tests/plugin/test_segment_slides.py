@@ -448,11 +448,13 @@ def test_show_tissue_adds_a_layer_over_the_slide(
     assert hidden
     assert slides.searched == [None]
     np.testing.assert_array_equal(layer.data, stained()[::4, ::4, 0] < 128)
+    assert layer.get_color(0)[3] == 1
+    assert layer.get_color(1)[3] == 0
     assert np.allclose(layer.data_to_world((-0.5, -0.5)), slide.data_to_world((-0.5, -0.5)))
     assert dock.slide.tissue.value
     assert shown(dock.slide.tissue_threshold)
     assert dock.slide.tissue_threshold.value == 0.5
-    assert dock.status.text().startswith("14% of the slide is tissue.")
+    assert dock.status.text().startswith("14% of the slide is tissue, the rest is veiled.")
 
 
 def test_the_threshold_moves_the_tissue_without_a_second_look(
@@ -507,7 +509,7 @@ def test_tissue_that_was_not_shown_is_found_and_shown_by_segment(
     press(dock)
 
     assert slides.searched == [None]
-    assert "a case tissue" in viewer.layers
+    assert not viewer.layers["a case tissue"].visible  # the mask is to be seen now
     assert slides.calls[0]["tissue"].mask.any()
 
 
@@ -660,3 +662,61 @@ def test_every_field_of_a_slide_says_what_it_is_for(dock: SegmentDock) -> None:
     ]  # fmt: skip
 
     assert all(len(tip) > 15 for tip in tips)
+
+
+def test_show_tissue_shows_a_layer_that_was_hidden(
+    viewer: Any, dock: SegmentDock, slide: Any, slides: FakeSlides, qtbot: Any
+) -> None:
+    find_tissue(qtbot, dock)
+    viewer.layers["a case tissue"].visible = False
+
+    find_tissue(qtbot, dock)
+
+    assert viewer.layers["a case tissue"].visible
+    assert slides.searched == [None]
+
+
+def test_another_job_hides_the_mask_of_the_one_before(
+    viewer: Any, dock: SegmentDock, slide: Any, press: Any, tmp_path: Path
+) -> None:
+    press(dock)
+    first = viewer.layers["a case mask"]
+    dock.slide.out.value = tmp_path / "other"
+
+    press(dock)
+
+    masks = [layer for layer in viewer.layers if layer.name.startswith("a case mask")]
+    assert [layer.visible for layer in masks] == [False, True]
+    assert masks[0] is first
+
+
+def test_closing_the_viewer_ends_the_work_on_a_slide(
+    viewer: Any, dock: SegmentDock, slide: Any, slides: FakeSlides, press: Any, qtbot: Any
+) -> None:
+    slides.steps = threading.Semaphore(2)
+    press(dock, wait=False)
+    qtbot.waitUntil(lambda: dock.progress.bar.value() == 2, timeout=PATIENCE)
+    slides.steps.release(100)
+
+    viewer.close()
+
+    assert not dock.workers["segment"].running
+
+
+def test_a_mask_that_was_opened_from_the_disk_goes_on_growing(
+    viewer: Any, dock: SegmentDock, slide: Any, slides: FakeSlides, press: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    slides.steps = threading.Semaphore(4)
+    press(dock, wait=False)
+    qtbot.waitUntil(lambda: dock.progress.bar.value() == 4, timeout=PATIENCE)
+    press(dock, wait=False)
+    slides.steps.release(100)
+    qtbot.waitUntil(lambda: not dock.workers["segment"].running, timeout=PATIENCE)
+    viewer.layers.remove("a case mask")
+    (restored,) = viewer.open(str(tmp_path / "a case_mask.ome.zarr"), plugin="napari-utanet")
+    viewer.layers.selection.active = slide
+
+    press(dock)
+
+    assert [layer for layer in viewer.layers if isinstance(layer, Labels)] == [restored]
+    np.testing.assert_array_equal(np.asarray(restored.data[0]), stained()[::2, ::2, 0] < 128)

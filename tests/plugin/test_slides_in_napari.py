@@ -209,8 +209,9 @@ def test_the_module_of_the_reader_loads_nothing_heavy() -> None:
 def write_mask(path: Path, *, dtype: type = np.uint8, names: Sequence[str] = (), finish: bool = True) -> None:
     """A mask at half the resolution of a slide of 0.499 micrometres, its upper left chunk marked."""
     mask = LabelPyramid.create(
-        path, (150, 210), chunk=64, dtype=dtype, scale=(2.0, 2.0), pixel_size_um=0.998, names=names
-    )
+        path, (150, 210), chunk=64, dtype=dtype, scale=(2.0, 2.0), pixel_size_um=0.998, names=names,
+        provenance={"job": {"slide": str(path.with_name("a.svs"))}},
+    )  # fmt: skip
     mask.write(Box(0, 0, 64, 64), np.full((64, 64), 1, dtype))
     if finish:
         mask.finish()
