@@ -1,0 +1,130 @@
+"""The same network on a slide by MONAI's ``sliding_window_inference``, given its best chance.
+
+The whole region lies in memory, prepared as the project prepares it, channels last, in the same precision and
+by the same rewritten network; windows overlap by a quarter, and as many go through the network at a time as
+measures best. Reading and preparing belong to its time, as they do to the project's.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data.utils import dense_patch_slices
+from monai.inferers import sliding_window_inference
+from numpy.typing import NDArray
+from torch import Tensor
+
+from src_model.data.slide_formats.level import Level
+from src_model.device import autocast
+from src_model.inference.network import Network
+from src_model.inference.prepare import Preparation
+
+OVERLAP = 0.25
+_STRIP = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Size of the windows, how many at a time, and what the routers are to decide, if anything."""
+
+    side: int
+    batch: int
+    routing: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What it took, and the mask ``(Y, X)`` uint8."""
+
+    mask: NDArray[np.uint8]
+    read: float
+    infer: float
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        return self.read + self.infer
+
+
+def run_monai(level: Level, network: Network, window: Window, *, threshold: float = 0.5) -> Result:
+    """Segment a whole level ``YXC``."""
+    begun = time.perf_counter()
+    image = prepared(level, network)
+    read = time.perf_counter() - begun
+    begun = time.perf_counter()
+    with torch.inference_mode(), autocast(network.device, network.precision):
+        logits = sliding_window_inference(
+            image,
+            (window.side, window.side),
+            window.batch,
+            lambda x: forward(network, x, window.routing),
+            overlap=OVERLAP,
+        )
+        mask = (logits[0, 0].sigmoid() > threshold).to(torch.uint8).cpu().numpy()
+    return Result(mask, read, time.perf_counter() - begun)
+
+
+def prepared(level: Level, network: Network) -> Tensor:
+    """A level as the network takes it, ``(1, C, Y, X)`` float32, channels last; strip by strip."""
+    height, width = level.size_yx
+    out = torch.empty(1, network.in_channels, height, width).contiguous(memory_format=torch.channels_last)
+    prepare = None
+    for top in range(0, height, _STRIP):
+        part = level[top : top + _STRIP]
+        prepare = prepare or Preparation.of(part, network)
+        out[0, :, top : top + _STRIP] = torch.from_numpy(prepare(part))
+    return out.to(network.device)
+
+
+def forward(network: Network, x: Tensor, routing: Any = None) -> Tensor:
+    """Logits of a batch, as :meth:`Network.logits` gives them."""
+    x = x.contiguous(memory_format=torch.channels_last)
+    logits: Tensor = network.model(x, top_k=network.top_k, domain=network.domain, routing=routing).logits
+    return logits.float()
+
+
+def network_seconds(
+    network: Network, side: int, batch: int, *, repeats: int = 5, routing: Any = None
+) -> float:
+    """Median time of the network alone for one window, its input lying in memory."""
+    x = torch.randn(batch, network.in_channels, side, side, device=network.device)
+    x = x.contiguous(memory_format=torch.channels_last)
+    spent = []
+    with torch.inference_mode(), autocast(network.device, network.precision):
+        for _ in range(repeats + 1):
+            begun = time.perf_counter()
+            forward(network, x, routing)
+            if network.device.type == "cuda":
+                torch.cuda.synchronize()
+            spent.append(time.perf_counter() - begun)
+    return statistics.median(spent[1:]) / batch
+
+
+def best_batch(
+    network: Network, side: int, candidates: Sequence[int] = (1, 2, 4, 8)
+) -> tuple[int, dict[int, float]]:
+    """The number of windows at a time that takes the least, and the seconds a window of each."""
+    seconds = {batch: network_seconds(network, side, batch, repeats=3) for batch in candidates}
+    return min(seconds, key=lambda batch: seconds[batch]), seconds
+
+
+def away_from_borders(shape: tuple[int, int], side: int, margin: int) -> NDArray[np.bool_]:
+    """Which pixels are at least ``margin`` from every border of a window that lies within the image."""
+    sides = (min(side, shape[0]), min(side, shape[1]))
+    interval = [
+        int(length * (1 - OVERLAP)) if length < whole else length
+        for length, whole in zip(sides, shape, strict=True)
+    ]
+    windows = dense_patch_slices(shape, sides, interval)
+    near = [np.zeros(length, np.bool_) for length in shape]
+    for axis, marks in enumerate(near):
+        for border in {edge for window in windows for edge in (window[axis].start, window[axis].stop)}:
+            if 0 < border < shape[axis]:
+                marks[max(border - margin, 0) : border + margin] = True
+    return ~(near[0][:, np.newaxis] | near[1])
