@@ -7,7 +7,6 @@ measures best. Reading and preparing belong to its time, as they do to the proje
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,28 +89,25 @@ def forward(network: Network, x: Tensor, routing: Any = None) -> Tensor:
 
 
 def network_seconds(
-    network: Network, side: int, batch: int, *, repeats: int = 5, routing: Any = None
+    network: Network, samples: Sequence[Tensor], *, repeats: int = 2, routing: Any = None
 ) -> float:
-    """Median time of the network alone for one window, its input lying in memory."""
-    x = torch.randn(batch, network.in_channels, side, side, device=network.device)
-    x = x.contiguous(memory_format=torch.channels_last)
-    spent = []
+    """Mean time of the network alone for one window; its inputs ``(B, C, Y, X)`` lie in memory, warmed up."""
+    batches = [x.to(network.device).contiguous(memory_format=torch.channels_last) for x in samples]
     with torch.inference_mode(), autocast(network.device, network.precision):
-        for _ in range(repeats + 1):
-            begun = time.perf_counter()
-            forward(network, x, routing)
-            if network.device.type == "cuda":
-                torch.cuda.synchronize()
-            spent.append(time.perf_counter() - begun)
-    return statistics.median(spent[1:]) / batch
+        forward(network, batches[0], routing)
+        begun = time.perf_counter()
+        for _ in range(repeats):
+            for x in batches:
+                forward(network, x, routing)
+        if network.device.type == "cuda":
+            torch.cuda.synchronize()
+    return (time.perf_counter() - begun) / (repeats * sum(map(len, batches)))
 
 
-def best_batch(
-    network: Network, side: int, candidates: Sequence[int] = (1, 2, 4, 8)
-) -> tuple[int, dict[int, float]]:
-    """The number of windows at a time that takes the least, and the seconds a window of each."""
-    seconds = {batch: network_seconds(network, side, batch, repeats=3) for batch in candidates}
-    return min(seconds, key=lambda batch: seconds[batch]), seconds
+def best_batch(network: Network, sample: Tensor, candidates: Sequence[int] = (1, 2, 4, 8)) -> int:
+    """The number of windows at a time that takes the least for each."""
+    seconds = {n: network_seconds(network, [sample[:1].expand(n, -1, -1, -1)]) for n in candidates}
+    return min(candidates, key=lambda n: seconds[n])
 
 
 def away_from_borders(shape: tuple[int, int], side: int, margin: int) -> NDArray[np.bool_]:

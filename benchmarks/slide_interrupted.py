@@ -28,10 +28,10 @@ from large_slides import write_slide
 from slide_model import slide_model
 from slide_pictures import Tissue
 from slide_runs import chunk_files, events, run_slide, show
-from src_model.inference.tissue import find_tissue
 
 from src_model.data.slide import open_slide
 from src_model.events import Control, SlideFinished, SlideStarted, SlideTileFinished
+from src_model.inference.tissue import find_tissue
 
 MOST_SECONDS = 0.5
 

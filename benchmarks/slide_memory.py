@@ -32,7 +32,7 @@ MOST_SECONDS = 10.0
 
 def measure(slide: Path, checkpoint: Path, device: str) -> dict[str, Any]:
     """Segment in this process, which has done nothing before."""
-    import src_model.inference.slide_run  # noqa: F401
+    import src_model.inference.slides.run  # noqa: F401
 
     start = memory()
     forget_peak()

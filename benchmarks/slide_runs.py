@@ -73,10 +73,9 @@ def events(
     **options: Any,
 ) -> Iterator[Event]:
     """The events of the engine; everything is imported and opened when the first one is asked for."""
-    from src_model.inference.slide_run import segment_slide
-    from src_model.inference.tissue import find_tissue
-
     from src_model.data.slide import open_slide
+    from src_model.inference.slides.run import segment_slide
+    from src_model.inference.tissue import find_tissue
 
     opened = open_slide(slide)
     found = find_tissue(opened) if tissue is True else tissue or None
@@ -101,7 +100,7 @@ def chunk_files(mask: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(mask)): path.read_bytes()
         for path in sorted(mask.rglob("*"))
-        if path.is_file() and path.suffix not in {".json", ".bin"}
+        if path.is_file() and path.name not in {"zarr.json", "written.bin"}
     }
 
 

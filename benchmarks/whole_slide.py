@@ -31,10 +31,13 @@ from numpy.typing import NDArray
 from slide_model import slide_model
 from slide_pictures import Tissue
 from slide_runs import Run, run_slide, show
+from torch import Tensor
 
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import open_slide
 from src_model.inference.network import Network
+from src_model.inference.prepare import Preparation
+from src_model.inference.tissue import find_tissue
 from src_model.metrics.pixel import dice
 
 
@@ -63,24 +66,46 @@ class Job:
         return path if path.is_file() else write_slide(path, Tissue(side, share))
 
 
+def samples_of(slide: Path, network: Network, side: int, batch: int, count: int = 4) -> list[Tensor]:
+    """Some inputs of the network from all over the tissue, so that its routers choose as on the slide."""
+    opened = open_slide(slide)
+    level, tissue = opened.levels[0], find_tissue(opened)
+    rng, found = np.random.default_rng(0), list[Tensor]()
+    for _ in range(10_000):
+        y, x = (int(rng.integers(max(length - side, 0) + 1)) // 16 * 16 for length in level.size_yx)
+        if tissue.at(y, x, side, side, (1.0, 1.0)).mean() > 0.9:
+            part = level[y : y + side, x : x + side]
+            found.append(torch.from_numpy(Preparation.of(part, network)(part)))
+        if len(found) == count * batch:
+            return list(torch.stack(found).split(batch))
+    raise SystemExit(f"{slide} has too little tissue for windows of {side} pixels.")
+
+
 def share_of_network(job: Job, network: Network, slide: Path) -> tuple[Run, dict[str, Any]]:
     """Segment the tissue of a slide, and time the network alone before and after."""
     _, _, notes = job.segment(job.slide(1024, 1.0), tissue=False)  # tunes and warms up
-    side, batch = notes["tile"] + 2 * notes["halo"], notes["batch_size"]
-    alone = [network_seconds(network, side, batch)]
+    side, batch = read_side(notes), notes["plan"]["batch"]
+    samples = samples_of(slide, network, side, batch)
+    alone = [network_seconds(network, samples)]
     run, _, _ = job.segment(slide, tissue=True)
-    alone.append(network_seconds(network, side, batch))
+    alone.append(network_seconds(network, samples))
     one = statistics.mean(alone)
     return run, {
         "slide": slide.name,
         "tiles": len(run.tiles),
         "read": side,
         "batch": batch,
+        "tile_s": one,
         "network_s": len(run.tiles) * one,
         "job_s": run.seconds,
         "first_s": run.first_tile,
         "share": len(run.tiles) * one / run.seconds,
     }
+
+
+def read_side(notes: dict[str, Any]) -> int:
+    """Side of what a tile reads, pixels."""
+    return int(notes["plan"]["tile"] + 2 * notes["plan"]["halo"])
 
 
 def compare_region(
@@ -92,11 +117,12 @@ def compare_region(
     for number in range(rounds):
         run, mine, notes = job.segment(slide, tissue=False)
         if window is None:
-            side = notes["tile"] + 2 * notes["halo"]
-            window = Window(side, best_batch(network, side)[0], fixed_routing(notes))
+            side = read_side(notes)
+            sample = samples_of(slide, network, side, 1)[0]
+            window = Window(side, best_batch(network, sample), fixed_routing(notes))
         theirs = run_monai(level, network, window)
         rows.append(row_of(number, run, theirs))
-        far = away_from_borders(theirs.mask.shape, window.side, notes["halo"])
+        far = away_from_borders(theirs.mask.shape, window.side, notes["plan"]["halo"])
         agreement = dice(mine[far] > 0, theirs.mask[far] > 0)
         rows[-1] |= {
             "dice": agreement,
