@@ -1,10 +1,10 @@
 """Real slides in tiles and in one piece: how far the masks agree, and whether the objects are the same.
 
-Each slide is segmented twice by the engine: in tiles, with the halo that belongs to the network, and in one tile
-as large as the slide. Printed is the share of pixels that differ. The objects that the engine numbered
-while it streamed over the tiled mask are compared with those that the untiled way finds in the same mask: their
-number, how many cross a border of chunks, and how many of those are not the same to the pixel. Exits
-with 1 where more than 0.1 % of a mask differs or an object does.
+Each slide is segmented twice by the engine: in tiles, with the halo that belongs to the network, and in
+one tile as large as the slide. Printed is the share of pixels that differ. The objects that the engine
+numbered while it streamed over the tiled mask are compared with those that the untiled way finds in the
+same mask: their number, how many cross a border of chunks, and how many are not the same to the pixel.
+Exits with 1 where more than 0.1 % of a mask differs or an object does.
 
     python benchmarks/slide_real.py WORK SLIDE... [--folder IMAGES] [--checkpoint FILE] [--set tile=512]
 
@@ -64,7 +64,7 @@ def compare(slide: Path, checkpoint: Path, folder: Path, options: dict[str, Any]
 
 
 def compare_objects(streamed: NDArray[np.uint32], untiled: NDArray[np.uint32], chunk: int) -> dict[str, int]:
-    """Numbers of objects: untiled, across a border of chunks, and without an equal among the streamed ones."""
+    """Numbers of objects: untiled, across a border of chunks, without an equal among the streamed ones."""
     pairs, sizes = np.unique(np.stack([untiled.ravel(), streamed.ravel()]), axis=1, return_counts=True)
     mine, theirs = (np.bincount(labels.ravel()) for labels in (untiled, streamed))
     equal = {
