@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from src_model.data.slide_formats.level import Level
 from src_model.device import autocast
+from src_model.inference.global_pools import GlobalPools, Values
 from src_model.inference.network import Network
 from src_model.inference.prepare import Preparation
 
@@ -30,11 +31,11 @@ _STRIP = 1024
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Size of the windows, how many at a time, and what the routers are to decide, if anything."""
+    """Size of the windows, how many at a time, and what the network holds for the whole slide."""
 
     side: int
     batch: int
-    routing: Any = None
+    held: Values | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +58,12 @@ def run_monai(level: Level, network: Network, window: Window, *, threshold: floa
     image = prepared(level, network)
     read = time.perf_counter() - begun
     begun = time.perf_counter()
-    with torch.inference_mode(), autocast(network.device, network.precision):
+    with holding(network, window.held), torch.inference_mode(), autocast(network.device, network.precision):
         logits = sliding_window_inference(
             image,
             (window.side, window.side),
             window.batch,
-            lambda x: forward(network, x, window.routing),
+            lambda x: forward(network, x),
             overlap=OVERLAP,
         )
         mask = (logits[0, 0].sigmoid() > threshold).to(torch.uint8).cpu().numpy()
@@ -81,24 +82,33 @@ def prepared(level: Level, network: Network) -> Tensor:
     return out.to(network.device)
 
 
-def forward(network: Network, x: Tensor, routing: Any = None) -> Tensor:
+def forward(network: Network, x: Tensor) -> Tensor:
     """Logits of a batch, as :meth:`Network.logits` gives them."""
     x = x.contiguous(memory_format=torch.channels_last)
-    logits: Tensor = network.model(x, top_k=network.top_k, domain=network.domain, routing=routing).logits
+    logits: Tensor = network.model(x, top_k=network.top_k, domain=network.domain).logits
     return logits.float()
 
 
+def holding(network: Network, held: Values | None) -> AbstractContextManager[None]:
+    """Inside, routers and other global pools have the values of a whole slide, if any are given."""
+    if not held:
+        return nullcontext()
+    pools = GlobalPools(network.model)
+    pools.load(held)
+    return pools.held()
+
+
 def network_seconds(
-    network: Network, samples: Sequence[Tensor], *, repeats: int = 2, routing: Any = None
+    network: Network, samples: Sequence[Tensor], *, repeats: int = 2, held: Values | None = None
 ) -> float:
     """Mean time of the network alone for one window; its inputs ``(B, C, Y, X)`` lie in memory, warmed up."""
     batches = [x.to(network.device).contiguous(memory_format=torch.channels_last) for x in samples]
-    with torch.inference_mode(), autocast(network.device, network.precision):
-        forward(network, batches[0], routing)
+    with holding(network, held), torch.inference_mode(), autocast(network.device, network.precision):
+        forward(network, batches[0])
         begun = time.perf_counter()
         for _ in range(repeats):
             for x in batches:
-                forward(network, x, routing)
+                forward(network, x)
         if network.device.type == "cuda":
             torch.cuda.synchronize()
     return (time.perf_counter() - begun) / (repeats * sum(map(len, batches)))

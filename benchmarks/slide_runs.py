@@ -96,11 +96,11 @@ def forget_peak() -> None:
 
 
 def chunk_files(mask: Path) -> dict[str, bytes]:
-    """The chunks of all levels of a mask, by their place in its folder."""
+    """The chunks of all arrays of a mask, by their place in its folder."""
     return {
         str(path.relative_to(mask)): path.read_bytes()
         for path in sorted(mask.rglob("*"))
-        if path.is_file() and path.name not in {"zarr.json", "written.bin"}
+        if path.is_file() and "c" in path.relative_to(mask).parts
     }
 
 
