@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ import numpy as np
 from large_slides import write_slide
 from slide_model import slide_model
 from slide_pictures import Tissue
-from slide_runs import chunk_files, events, run_slide, show
+from slide_runs import chunk_files, events, parsed, run_slide, show
 
 from src_model.data.slide import open_slide
 from src_model.events import Control, SlideFinished, SlideStarted, SlideTileFinished
@@ -36,9 +37,23 @@ from src_model.inference.tissue import find_tissue
 MOST_SECONDS = 0.5
 
 
-def work(slide: Path, checkpoint: Path, out: Path) -> None:
+@dataclass(frozen=True)
+class Job:
+    """By what a slide is segmented, and how."""
+
+    checkpoint: Path
+    settings: list[str]
+    """For the engine, each as ``key=value``."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The settings as arguments."""
+        return parsed(self.settings)
+
+
+def work(slide: Path, job: Job, out: Path) -> None:
     """Segment in this process and print a line for each event that matters to the one who kills it."""
-    for event in events(slide, checkpoint, out):
+    for event in events(slide, job.checkpoint, out, **job.options):
         if isinstance(event, SlideStarted):
             print(json.dumps({"mask": str(event.mask), "done": event.done, "total": event.tiles}), flush=True)
         elif isinstance(event, SlideTileFinished):
@@ -47,9 +62,10 @@ def work(slide: Path, checkpoint: Path, out: Path) -> None:
             print(json.dumps({"finished": str(event.mask)}), flush=True)
 
 
-def start(slide: Path, checkpoint: Path, out: Path) -> subprocess.Popen[str]:
+def start(slide: Path, job: Job, out: Path) -> subprocess.Popen[str]:
     """:func:`work` in a new process."""
-    command = [sys.executable, __file__, str(slide), "--one", str(out), "--checkpoint", str(checkpoint)]
+    command = [sys.executable, __file__, str(slide), "--one", str(out), "--checkpoint", str(job.checkpoint)]
+    command += [part for one in job.settings for part in ("--set", one)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -75,12 +91,12 @@ def kill_at(process: subprocess.Popen[str], share: float) -> dict[str, Any]:
     sys.exit(f"The work ended by itself, with {process.wait()}.")
 
 
-def kill_and_resume(slide: Path, checkpoint: Path, folder: Path, kills: int) -> bool:
+def kill_and_resume(slide: Path, job: Job, folder: Path, kills: int) -> bool:
     """Compare an undisturbed mask and a killed one; whether all chunks are equal."""
-    whole = run_slide(slide, checkpoint, folder / "whole").mask
+    whole = run_slide(slide, job.checkpoint, folder / "whole", **job.options).mask
     broken = folder / "broken"
-    rows = [kill_at(start(slide, checkpoint, broken), (n + 1) / (kills + 1)) for n in range(kills)]
-    last = list(lines(process := start(slide, checkpoint, broken)))
+    rows = [kill_at(start(slide, job, broken), (n + 1) / (kills + 1)) for n in range(kills)]
+    last = list(lines(process := start(slide, job, broken)))
     if process.wait() or "finished" not in last[-1]:
         sys.exit(f"The resumed work ended with {last[-1:]}.")
     rows.append({"found_done": last[0]["done"], "killed_at": None, "tiles": last[0]["total"]})
@@ -91,7 +107,7 @@ def kill_and_resume(slide: Path, checkpoint: Path, folder: Path, kills: int) -> 
     return not differing
 
 
-def stop_once(slide: Path, checkpoint: Path, out: Path, after: float, tissue: Any) -> dict[str, Any]:
+def stop_once(slide: Path, job: Job, out: Path, after: float, tissue: Any) -> dict[str, Any]:
     """Stop after some seconds; how long the work goes on then, and how far it was."""
     control, stopped_at = Control(), []
 
@@ -101,7 +117,7 @@ def stop_once(slide: Path, checkpoint: Path, out: Path, after: float, tissue: An
 
     timer = threading.Timer(after, stop)
     timer.start()
-    run = run_slide(slide, checkpoint, out, control=control, tissue=tissue)
+    run = run_slide(slide, job.checkpoint, out, control=control, tissue=tissue, **job.options)
     ended = time.perf_counter()
     timer.cancel()
     timer.join()
@@ -110,17 +126,17 @@ def stop_once(slide: Path, checkpoint: Path, out: Path, after: float, tissue: An
     return {"late": ended - stopped_at[0], "tiles": len(run.tiles)}
 
 
-def cancel(slide: Path, checkpoint: Path, tries: int) -> bool:
+def cancel(slide: Path, job: Job, tries: int) -> bool:
     """Stop at random moments; whether the 99th percentile is small enough."""
     rng = random.Random(0)
     tissue = find_tissue(open_slide(slide))
     with tempfile.TemporaryDirectory(dir=slide.parent) as folder:
-        warm = run_slide(slide, checkpoint, Path(folder) / "warm", tissue=tissue)
+        warm = run_slide(slide, job.checkpoint, Path(folder) / "warm", tissue=tissue, **job.options)
         most = min(warm.seconds, 3 * (warm.first_tile or warm.seconds))
         late, tiles = [], []
         while len(late) < tries:
             out = Path(folder) / "out"
-            row = stop_once(slide, checkpoint, out, rng.uniform(0.02, most), tissue)
+            row = stop_once(slide, job, out, rng.uniform(0.02, most), tissue)
             shutil.rmtree(out, ignore_errors=True)
             if row["late"] is not None:
                 late.append(row["late"])
@@ -139,19 +155,20 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--tries", type=int, default=50)
     parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for the engine")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        work(given.work, given.checkpoint, given.one)
+        work(given.work, Job(given.checkpoint, given.set), given.one)
         return
     given.work.mkdir(parents=True, exist_ok=True)
-    checkpoint = given.checkpoint or slide_model(given.work / "light.safetensors")
+    job = Job(given.checkpoint or slide_model(given.work / "light.safetensors"), given.set)
     slide = given.work / f"tissue-{given.side}.tif"
     if not slide.is_file():
         write_slide(slide, Tissue(given.side))
     with tempfile.TemporaryDirectory(dir=given.work) as folder:
-        equal = kill_and_resume(slide, checkpoint, Path(folder), given.kills)
-    prompt = cancel(slide, checkpoint, given.tries) if given.tries else True
+        equal = kill_and_resume(slide, job, Path(folder), given.kills)
+    prompt = cancel(slide, job, given.tries) if given.tries else True
     sys.exit(0 if equal and prompt else 1)
 
 

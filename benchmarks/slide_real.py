@@ -26,7 +26,7 @@ from large_slides import write_slide
 from numpy.typing import NDArray
 from slide_model import slide_model
 from slide_pictures import Mosaic, read_folder
-from slide_runs import run_slide, show
+from slide_runs import parsed, run_slide, show
 
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import open_slide
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for the engine")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
-    options = {key: json.loads(value) for key, value in (one.split("=", 1) for one in given.set)}
+    options = parsed(given.set)
     checkpoint = given.checkpoint or slide_model(given.work / "light.safetensors")
     with tempfile.TemporaryDirectory(dir=given.work) as name:
         folder, slides = Path(name), list(given.slides)

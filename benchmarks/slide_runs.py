@@ -104,6 +104,18 @@ def chunk_files(mask: Path) -> dict[str, bytes]:
     }
 
 
+def parsed(settings: Sequence[str]) -> dict[str, Any]:
+    """Options of the engine, each as ``key=value`` with a value of JSON or a word."""
+    options = {}
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options
+
+
 def show(title: str, rows: Sequence[dict[str, Any]]) -> None:
     """Print a table, one column a key, and the same as one line of JSON."""
     keys = list(dict.fromkeys(key for row in rows for key in row))

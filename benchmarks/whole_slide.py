@@ -30,7 +30,7 @@ from monai_side import Result, Window, away_from_borders, best_batch, network_se
 from numpy.typing import NDArray
 from slide_model import slide_model
 from slide_pictures import Tissue
-from slide_runs import Run, run_slide, show
+from slide_runs import Run, parsed, run_slide, show
 from torch import Tensor
 
 from src_model.data.label_pyramid import LabelPyramid
@@ -169,7 +169,7 @@ def main() -> None:
     given.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(given.threads)
     options = {"routing": given.routing}
-    options |= {key: json.loads(value) for key, value in (one.split("=", 1) for one in given.set)}
+    options |= parsed(given.set)
     checkpoint = given.checkpoint or slide_model(given.work / "light.safetensors")
     job = Job(given.work, checkpoint, given.device, given.precision, options)
     network = Network(checkpoint, device=given.device, precision=given.precision)
