@@ -1,0 +1,166 @@
+"""How calm napari's window stays while a whole slide is segmented, and how soon it shows the mask.
+
+A slide is opened by the plugin's reader in a real window, and the Segment dock's button is pressed. The
+lateness of a 20 ms timer of the window, as in ``ui_heartbeat.py``, is printed for the open slide with
+nothing going on, while its view moves, and for the same two while the slide is segmented. Then it is
+cancelled. Printed too: seconds from the click to the first of the mask in the layer, and from Cancel
+to the end of the work. Exits with 1 where the 99th percentile while segmenting is above 16 ms, the
+first mask comes after more than 10 seconds, or Cancel takes more than half a second.
+
+    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/slide_window.py WORK
+        [--kind tissue|empty] [--side 16384] [--seconds 60] [--checkpoint FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from qtpy.QtWidgets import QApplication
+from ui_heartbeat import measure
+
+MOST_LATE_MS = 16.0
+MOST_FIRST_S = 10.0
+MOST_CANCEL_S = 0.5
+
+
+def made(kind: str, side: int, work: Path) -> Path:
+    """A slide of :mod:`large_slides`, made in a process of its own where it is missing."""
+    path = work / f"{kind}-{side}.tif"
+    if not path.is_file():
+        run_beside("large_slides.py", kind, str(path), "--side", str(side))
+    return path
+
+
+def run_beside(script: str, *arguments: str) -> None:
+    """Run another script of this folder, so that this process stays as a user's is."""
+    subprocess.run([sys.executable, str(Path(__file__).with_name(script)), *arguments], check=True)
+
+
+def wait(until: Callable[[], bool], seconds: float) -> float:
+    """Run the event loop until something is so; how long that took, infinite when it was too long."""
+    begun = time.perf_counter()
+    while not until():
+        if time.perf_counter() - begun > seconds:
+            return math.inf
+        QApplication.instance().processEvents()
+        time.sleep(0.001)
+    return time.perf_counter() - begun
+
+
+def mask_layer(viewer: Any) -> Any | None:
+    """The mask that grows, once it is there."""
+    return next((layer for layer in viewer.layers if layer.name.endswith(" mask")), None)
+
+
+def mask_shows(viewer: Any) -> bool:
+    """Whether the mask has something to show."""
+    layer = mask_layer(viewer)
+    return layer is not None and bool(np.asarray(layer.data[-1]).any())
+
+
+class Wandering:
+    """Moves the view a little each time it is asked, over the whole slide."""
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer, self._extent = viewer, np.asarray(viewer.layers[0].extent.world)
+        self._begun = time.perf_counter()
+        self._last = 0.0
+
+    def __call__(self) -> bool:
+        """Move at most 30 times a second; never the end."""
+        now = time.perf_counter() - self._begun
+        if now - self._last > 1 / 30:
+            self._last = now
+            low, high = self._extent
+            share = 0.5 + 0.2 * np.array([math.sin(now / 3), math.cos(now / 3)])
+            self._viewer.camera.center = (0.0, *(low + share * (high - low)))
+        return False
+
+
+def main() -> None:
+    """Measure and judge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("work", type=Path, help="folder for slide, model and results")
+    parser.add_argument("--kind", choices=("tissue", "empty"), default="tissue")
+    parser.add_argument("--side", type=int, default=16384)
+    parser.add_argument("--seconds", type=float, default=60.0, help="for each part while segmenting")
+    parser.add_argument("--checkpoint", type=Path)
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    checkpoint = given.checkpoint or given.work / "light.safetensors"
+    if not checkpoint.is_file():
+        run_beside("slide_model.py", str(checkpoint))
+    slide = made(given.kind, given.side, given.work)
+    with tempfile.TemporaryDirectory(dir=given.work, ignore_cleanup_errors=True) as out:
+        kept = show_and_segment(slide, checkpoint, Path(out), given.seconds)
+    print(json.dumps({"kept": kept}))
+    sys.exit(0 if all(kept.values()) else 1)
+
+
+def show_and_segment(slide: Path, checkpoint: Path, out: Path, seconds: float) -> dict[str, bool]:
+    """The whole course in one window; which promises were kept."""
+    viewer = napari.Viewer()
+    viewer.open(slide, plugin="napari-utanet")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-utanet", "UTANet: Segment")
+    dock.controller.open_checkpoint(checkpoint)
+    dock.slide_state.tissue = True
+    dock.slide_state.out = out
+    working = dock.workers["segment"]
+    wait(lambda: False, 8)
+    measure("the slide lies open", lambda: False, seconds / 3)
+    measure("the view moves", Wandering(viewer), seconds / 3)
+    viewer.reset_view()
+    clicked = time.perf_counter()
+    dock.button.click()
+    until = measure_until(lambda: mask_shows(viewer) or not working.running, "before the first mask")
+    first = until - clicked
+    rows = [
+        measure("segmenting", lambda: not working.running, seconds),
+        measure("segmenting, the view moves", either(Wandering(viewer), working), seconds),
+    ]
+    was_running = working.running
+    cancelled = time.perf_counter()
+    dock.button.click()  # the same one: it says Cancel now
+    wait(lambda: not working.running, 60)
+    cancel = time.perf_counter() - cancelled
+    said = {"first_mask_s": round(first, 2), "cancel_s": round(cancel, 3), "cancelled": was_running}
+    print(json.dumps({**said, "layers": [layer.name for layer in viewer.layers]}))
+    viewer.close()
+    return {
+        "late by at most 16 ms": all(row["p99_ms"] <= MOST_LATE_MS for row in rows),
+        "first mask within 10 s": first <= MOST_FIRST_S,
+        "Cancel within 0.5 s": not was_running or cancel <= MOST_CANCEL_S,
+    }
+
+
+def measure_until(until: Callable[[], bool], name: str) -> float:
+    """Measure up to a moment, which is returned."""
+    reached: list[float] = []
+
+    def now() -> bool:
+        if not reached and until():
+            reached.append(time.perf_counter())
+        return bool(reached)
+
+    measure(name, now, 300)
+    return reached[0] if reached else math.inf
+
+
+def either(wandering: Wandering, worker: Any) -> Callable[[], bool]:
+    """Move on, until the work ends."""
+    return lambda: wandering() or not worker.running
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""How close a whole slide comes to the network's own time, and how it compares with MONAI's sliding window.
+
+Three comparisons in one run, on the same machine with nothing else to do. *Share*: the tiles of a slide
+with 40 % tissue, times the time of the network alone for one, over the time of the whole job from opening the
+file to the finished pyramid. *Region*: an all-tissue slide, by the project and by MONAI's
+``sliding_window_inference`` with the same rewritten network, overlap 0.25 and windows as large as what the
+project reads. *Slide*: the same for the slide with 40 % tissue, of which the project sees only the
+tissue. Masks of the region are compared away from the borders of MONAI's windows, with the experts chosen
+once for the slide and the same for both. Exits with 1 where a promise is broken: share at least 0.90, region
+1.5 times, slide 3 times, Dice 0.995. Slides and model are made where they are missing.
+
+    python benchmarks/whole_slide.py WORK [--side 16384] [--region 4096] [--rounds 2] [--checkpoint FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from large_slides import write_slide
+from monai_side import Result, Window, away_from_borders, best_batch, network_seconds, run_monai
+from numpy.typing import NDArray
+from slide_model import slide_model
+from slide_pictures import Tissue
+from slide_runs import Run, parsed, run_slide, show
+from torch import Tensor
+
+from src_model.data.label_pyramid import LabelPyramid
+from src_model.data.slide import open_slide
+from src_model.inference.network import Network
+from src_model.inference.prepare import Preparation
+from src_model.inference.tissue import find_tissue
+from src_model.metrics.pixel import dice
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What is measured, and how."""
+
+    work: Path
+    checkpoint: Path
+    device: str
+    precision: str
+    options: dict[str, Any]
+    """For the engine, such as the side of a tile."""
+
+    def segment(self, slide: Path, *, tissue: bool) -> tuple[Run, NDArray[np.uint8], dict[str, Any]]:
+        """By the project: the run, the mask, and what was noted beside it."""
+        with tempfile.TemporaryDirectory(dir=self.work) as out:
+            common = {"device": self.device, "precision": self.precision, "tissue": tissue}
+            run = run_slide(slide, self.checkpoint, Path(out), **common, **self.options)
+            pyramid = LabelPyramid.open(run.mask)
+            return run, pyramid.levels[0][...], pyramid.provenance
+
+    def slide(self, side: int, share: float) -> Path:
+        """The slide of that side, made where it is missing."""
+        path = self.work / f"tissue-{side}-{round(100 * share)}.tif"
+        return path if path.is_file() else write_slide(path, Tissue(side, share))
+
+
+def samples_of(
+    slide: Path, network: Network, side: int, batch: int, *, tissue: bool, count: int = 4
+) -> list[Tensor]:
+    """Some inputs of the network, from within the tissue or anywhere: its routers choose as on the slide."""
+    opened = open_slide(slide)
+    level, where = opened.levels[0], find_tissue(opened) if tissue else None
+    rng, found = np.random.default_rng(0), list[Tensor]()
+    for _ in range(10_000):
+        y, x = (int(rng.integers(max(length - side, 0) + 1)) // 16 * 16 for length in level.size_yx)
+        if where is None or where.at(y, x, side, side, (1.0, 1.0)).mean() > 0.9:
+            part = level[y : y + side, x : x + side]
+            found.append(torch.from_numpy(Preparation.of(part, network)(part)))
+        if len(found) == count * batch:
+            return list(torch.stack(found).split(batch))
+    raise SystemExit(f"{slide} has too little tissue for windows of {side} pixels.")
+
+
+def share_of_network(
+    job: Job, network: Network, slide: Path, rounds: int
+) -> tuple[list[Run], list[dict[str, Any]], dict[str, Any]]:
+    """Segment the tissue of a slide, then time the network alone; runs, a row a round, notes of a run."""
+    runs, rows, notes = [], [], dict[str, Any]()
+    job.segment(job.slide(1024, 1.0), tissue=False)  # tunes and warms up
+    for _ in range(rounds):
+        run, _, notes = job.segment(slide, tissue=True)
+        side, batch = read_side(notes), notes["plan"]["batch"]
+        samples = samples_of(slide, network, side, batch, tissue=True)
+        alone = network_seconds(network, samples, held=notes.get("pools"))
+        runs.append(run)
+        rows.append(
+            {
+                "slide": slide.name,
+                "tiles": len(run.tiles),
+                "read": side,
+                "batch": batch,
+                "tile_s": alone,
+                "network_s": len(run.tiles) * alone,
+                "job_s": run.seconds,
+                "first_s": run.first_tile,
+                "share": len(run.tiles) * alone / run.seconds,
+            }
+        )
+    return runs, rows, notes
+
+
+def read_side(notes: dict[str, Any]) -> int:
+    """Side of what a tile reads, pixels."""
+    return int(notes["plan"]["tile"] + 2 * notes["plan"]["halo"])
+
+
+def compare_region(
+    job: Job, network: Network, slide: Path, rounds: int
+) -> tuple[Window, list[dict[str, Any]], float]:
+    """Both on an all-tissue slide, in turns; the windows of MONAI, a row a round, and the Dice."""
+    level = open_slide(slide).levels[0]
+    rows, window, agreement = [], None, 0.0
+    for number in range(rounds):
+        run, mine, notes = job.segment(slide, tissue=False)
+        if window is None:
+            side = read_side(notes)
+            sample = samples_of(slide, network, side, 1, tissue=False)[0]
+            window = Window(side, best_batch(network, sample), notes.get("pools"))
+        theirs = run_monai(level, network, window)
+        rows.append(row_of(number, run, theirs))
+        far = away_from_borders(theirs.mask.shape, window.side, notes["plan"]["halo"])
+        agreement = dice(mine[far] > 0, theirs.mask[far] > 0)
+        rows[-1] |= {
+            "dice": agreement,
+            "foreground": float(theirs.mask.mean()),
+            "compared": float(far.mean()),
+        }
+    assert window is not None
+    return window, rows, agreement
+
+
+def row_of(name: Any, run: Run, theirs: Result) -> dict[str, Any]:
+    """Times of both."""
+    return {
+        "of": name,
+        "ours_s": run.seconds,
+        "monai_read_s": theirs.read,
+        "monai_s": theirs.seconds,
+        "ratio": theirs.seconds / run.seconds,
+    }
+
+
+def main() -> None:
+    """Measure all three and judge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("work", type=Path, help="folder for slides, model and results")
+    parser.add_argument("--side", type=int, default=16384)
+    parser.add_argument("--region", type=int, default=4096)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--routing", choices=("slide", "tile"), default="slide")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for the engine")
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(given.threads)
+    options = {"routing": given.routing}
+    options |= parsed(given.set)
+    checkpoint = given.checkpoint or slide_model(given.work / "light.safetensors")
+    job = Job(given.work, checkpoint, given.device, given.precision, options)
+    network = Network(checkpoint, device=given.device, precision=given.precision)
+    slide, region = job.slide(given.side, 0.4), job.slide(given.region, 1.0)
+    runs, shares, notes = share_of_network(job, network, slide, given.rounds)
+    show("Share of the network's own time", shares)
+    window, rows, agreement = compare_region(job, network, region, given.rounds)
+    show(f"All-tissue region, windows of {window.side}, {window.batch} at a time", rows)
+    theirs = run_monai(open_slide(slide).levels[0], network, replace(window, held=notes.get("pools")))
+    whole = row_of(slide.name, runs[-1], theirs)
+    show("Whole slide", [whole])
+    kept = {
+        "share at least 0.90": statistics.median(row["share"] for row in shares) >= 0.90,
+        "region at least 1.5": statistics.median(row["ratio"] for row in rows) >= 1.5,
+        "slide at least 3": whole["ratio"] >= 3,
+        "Dice at least 0.995": agreement >= 0.995,
+    }
+    print(json.dumps({"device": str(network.device), "precision": network.precision, "kept": kept}))
+    sys.exit(0 if all(kept.values()) else 1)
+
+
+if __name__ == "__main__":
+    main()
