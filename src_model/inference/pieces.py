@@ -185,7 +185,10 @@ def choose_method(network: Network, request: Request, height: int, width: int) -
         return Shrunk(network, known_side(network.training))
     if side is not None and request.tile is None:
         return Fitted(network, whole, region, side)
-    size = request.tile_size(region, multiple=network.model.required_multiple, batch_size=network.batch_size)
+    model = network.model
+    size = request.tile_size(
+        region, multiple=model.required_multiple, halo=model.halo, batch_size=network.batch_size
+    )
     return Tiled(network, whole, region, size)
 
 

@@ -83,8 +83,9 @@ def segment(
     threshold
         With one class: the probability above which is foreground. Several classes: unused.
     tile, halo
-        Side of the tiles' kept part and context read around it, pixels; ``None`` = 512 and 64. Of
-        volumes, ``tile`` is the side of the patches and ``halo`` is not used.
+        Side of the tiles' kept part and context read around it, pixels; ``None`` = 512 and what
+        the network needs (its ``halo``). Of volumes, ``tile`` is the side of the patches and ``halo`` is
+        not used.
     roi
         Only this region (x, y, width, height), pixels of the full resolution; the result has the
         region's size. What lies around it is still seen as context.

@@ -10,7 +10,6 @@ from src_model.tiling.plan import Box, round_up
 WHOLE_PIXELS = 1024 * 1024
 """Images of at most this many pixels go through the network in one piece."""
 DEFAULT_TILE = 512
-DEFAULT_HALO = 64
 LEAST_TILE = 64
 """Tiles are not made smaller than this when memory runs out."""
 
@@ -65,9 +64,9 @@ class Request:
             )
         return region
 
-    def tile_size(self, region: Box, *, multiple: int, batch_size: int) -> TileSize:
-        """Sizes to begin with: the caller's, else one piece for a small region, else 512 + 64."""
-        halo = DEFAULT_HALO if self.halo is None else self.halo
+    def tile_size(self, region: Box, *, multiple: int, halo: int, batch_size: int) -> TileSize:
+        """Sizes to begin with: the caller's, else one piece for a small region, else 512 and ``halo``."""
+        halo = halo if self.halo is None else self.halo
         batch = self.batch_size or batch_size
         if self.tile is not None:
             return TileSize(round_up(self.tile, multiple), halo, batch)

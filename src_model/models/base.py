@@ -27,6 +27,10 @@ class SegmentationModel(nn.Module, ABC):
         Number of spatial axes.
     required_multiple : int
         Inputs are padded inside to a multiple of this.
+    halo : int
+        Context that a tile of 512 pixels needs on each side, pixels: the least with which at most 0.1 %
+        of its mask differs from the untiled one while routing and the other global pools are held.
+        Measured on trained networks by ``benchmarks/halo.py``, a multiple of ``required_multiple``.
     in_channels, num_classes, stage : int
         As given.
     num_experts : int
@@ -44,6 +48,7 @@ class SegmentationModel(nn.Module, ABC):
     name: str
     dims: int = 2
     required_multiple: int = 1
+    halo: ClassVar[int] = 64
     num_experts: int = 0
     has_mixture: ClassVar[bool] = True
     auxiliary_weights: tuple[float, ...] = ()

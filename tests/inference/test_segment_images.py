@@ -189,6 +189,18 @@ def test_a_halo_that_is_too_small_shows_seams(bright: MakeCheckpoint, noise: np.
     assert (tiled != mask_of(noise, checkpoint)).any()
 
 
+@pytest.mark.parametrize(("halo", "enough"), [(3, True), (0, False)])
+def test_tiles_have_the_context_that_their_network_asks_for(
+    bright: MakeCheckpoint, noise: np.ndarray, monkeypatch: pytest.MonkeyPatch, halo: int, enough: bool
+) -> None:
+    checkpoint = bright(1, window=7)
+    monkeypatch.setattr(type(checkpoint.model), "halo", halo)
+
+    tiled = mask_of(noise, checkpoint, tile=32)
+
+    assert np.array_equal(tiled, mask_of(noise, checkpoint)) == enough
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("options", [{}, {"tile": 32, "halo": 4}])
 def test_a_region_gives_the_crop_of_the_whole_result(

@@ -315,3 +315,11 @@ def test_a_domain_is_refused_by_2d_networks(name: str) -> None:
 
     with pytest.raises(ModelError, match="domain 'liver'"):
         model(image(model), domain="liver")
+
+
+@pytest.mark.parametrize("name", list_models(dims=2))
+def test_the_halo_lies_on_the_grid_of_the_network(name: str) -> None:
+    model = small(name)
+
+    assert model.halo > 0
+    assert model.halo % model.required_multiple == 0

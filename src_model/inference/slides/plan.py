@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src_model.inference.network import Network
-from src_model.inference.request import DEFAULT_HALO
 from src_model.inference.slides.area import Area
 from src_model.inference.slides.grid import Grid
 from src_model.inference.slides.needs import Needs, fits, needs_of
@@ -38,7 +37,7 @@ class Sizes:
     @classmethod
     def of(cls, request: SlideRequest, network: Network, grid: Grid) -> Sizes:
         """What the caller said, else the largest tiles that fit into memory."""
-        halo = DEFAULT_HALO if request.halo is None else request.halo
+        halo = network.model.halo if request.halo is None else request.halo
         batch = request.batch_size or network.batch_size
         if request.tile is not None:
             return cls(request.tile, halo, batch)
