@@ -14,11 +14,6 @@ if TYPE_CHECKING:
 
 LayerData = tuple[Any, dict[str, Any], str]
 
-SLIDES = (".svs", ".ndpi", ".scn", ".qptiff", ".mrxs", ".vms", ".vmu", ".bif", ".svslide")
-"""Endings of files that are slides whatever they hold; other TIFFs are looked into."""
-
-_TIFFS = (".tif", ".tiff")
-_LARGE = 4096
 _COLOURS = ("blue", "green", "red", "magenta", "yellow", "cyan")
 _PERCENTILES = (0.1, 99.9)
 _SAMPLE, _SAMPLES_A_SIDE = 512, 3
@@ -29,8 +24,10 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
 
     Small TIFFs, stacks of planes, and folders that hold no OME-Zarr image are left to napari.
     """
+    from src_model.data.slide import is_slide
+
     paths = [path] if isinstance(path, str) else path
-    return read_slides if paths and all(_is_slide(Path(name)) for name in paths) else None
+    return read_slides if paths and all(map(is_slide, paths)) else None
 
 
 def read_slides(path: str | list[str]) -> list[LayerData]:
@@ -51,24 +48,6 @@ def read_slides(path: str | list[str]) -> list[LayerData]:
     for name in names:
         layers += [read_mask(Path(name))] if is_mask(Path(name)) else _layers(open_slide(name))
     return layers
-
-
-def _is_slide(path: Path) -> bool:
-    from src_model.data.slide import open_slide
-    from src_model.data.slide_formats.ome_zarr import is_ome_zarr
-    from src_model.errors import DataError
-
-    name = path.name.lower()
-    if name.endswith(SLIDES):
-        return True
-    folder = path.is_dir()
-    if not (is_ome_zarr(path) if folder else name.endswith(_TIFFS)):
-        return False
-    try:
-        slide = open_slide(path)
-    except DataError:
-        return folder  # what is wrong with it is said when it is read; of a TIFF napari may know more
-    return not slide.is_stack and (folder or slide.stored_levels > 1 or max(slide.size_yx) > _LARGE)
 
 
 def _layers(slide: Slide) -> list[LayerData]:

@@ -138,24 +138,23 @@ class Slide:
 def is_slide(path: str | Path) -> bool:
     """Whether a file or folder is a slide rather than an image that is read whole.
 
-    It is where its ending says so, where it is an OME-Zarr, and where it is a TIFF with several levels or
-    a side above 4,096 pixels that is no stack of planes. Nothing of the pixels is read.
+    It is where its ending says so, and where it is an OME-Zarr, or a TIFF with several levels or a side
+    above 4,096 pixels, without planes in depth or time. Nothing of the pixels is read.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if path.is_dir():
+    suffix, folder = path.suffix.lower(), path.is_dir()
+    if suffix in SLIDE_SUFFIXES and not folder:
+        return True
+    if folder:
         from src_model.data.slide_formats.ome_zarr import is_ome_zarr
 
-        return is_ome_zarr(path)
-    if suffix in SLIDE_SUFFIXES:
-        return True
-    if suffix not in TIFF_SUFFIXES:
+    if not (is_ome_zarr(path) if folder else suffix in TIFF_SUFFIXES):
         return False
     try:
         slide = open_slide(path)
     except DataError:
-        return False  # what is wrong with it, the reading of images says
-    return not slide.is_stack and (slide.stored_levels > 1 or max(slide.size_yx) > LARGE)
+        return folder  # whoever reads it says what is wrong; of a TIFF the readers of images may know more
+    return not slide.is_stack and (folder or slide.stored_levels > 1 or max(slide.size_yx) > LARGE)
 
 
 def open_slide(path: str | Path) -> Slide:
