@@ -13,12 +13,11 @@ from napari_utanet.wording import listed
 
 
 def likely_channels(slide: SlideLayer, model: ModelRead) -> tuple[int, ...]:
-    """As many as the model takes where the slide has just those, else the one that is shown."""
+    """The one that the layer shows, where the model can see one; else the first that it takes."""
     if not slide.channels:
         return ()
-    if len(slide.channels) == model.in_channels:
-        return tuple(range(model.in_channels))
-    if model.in_channels in (1, 3):
+    one = model.in_channels in (1, 3)
+    if one and (slide.channel is not None or len(slide.channels) != model.in_channels):
         return (slide.channel or 0,)
     return tuple(range(min(model.in_channels, len(slide.channels))))
 

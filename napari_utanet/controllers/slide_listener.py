@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from qtpy.QtCore import QTimer
 from superqt.utils import qthrottled
 
 from napari_utanet.adapters.growing_mask import GrowingMask
@@ -32,9 +33,11 @@ from src_model import events as ev
 from src_model.config import ClassInfo
 
 REFRESH_MS = 200
-"""At least so long the mask stays as it is on screen."""
-_SHARE_OF_TIME = 0.03
-"""At most so much of the window's time goes into drawing the mask anew."""
+"""At least so long the mask and the bar stay as they are on screen."""
+_CALM_MS = 12.0
+"""Drawing that takes longer is felt by who pans or types at that moment."""
+_RARE_MS = 2500
+"""Where it is felt, the mask is drawn anew so rarely."""
 _THUMBNAIL_S = 3.0
 """The small picture in the list of layers is made anew so rarely."""
 _HIDDEN_BY_A_MASK = ("slide mask", "slide objects", "tissue")
@@ -77,15 +80,15 @@ class SlideListener:
         self._concluded = False
         self._thumbnail_at = 0.0
         self._refresh_soon = qthrottled(self._refresh, timeout=REFRESH_MS)
+        self._progress_soon = qthrottled(self._show_progress, timeout=REFRESH_MS)
 
     def on_event(self, event: object) -> None:
         """Progress to the dock, results to the viewer."""
         if isinstance(event, ev.SlideTileFinished):
             self._refresh_soon()
-            left = time_left(event.seconds_left)
-            tiles = f"Tile {event.done:,} of {event.total:,}"
-            self._view.set_progress(event.done, event.total, f"{tiles} · {left}" if left else tiles)
+            self._progress_soon(event)
         elif isinstance(event, ev.SlidePhase):
+            self._progress_soon.cancel()
             self._view.set_status(f"{_PHASES[event.phase]}…")
             self._view.set_progress(event.done, event.total, "")
         elif isinstance(event, ModelRead):
@@ -114,6 +117,7 @@ class SlideListener:
     def close(self) -> None:
         """Draw nothing any more."""
         self._refresh_soon.cancel()
+        self._progress_soon.cancel()
 
     def on_end(self) -> None:
         """Back to a dock that can run again."""
@@ -144,6 +148,11 @@ class SlideListener:
             earlier.visible = False
         self._layer = show_pyramid(self._viewer, layer)
 
+    def _show_progress(self, event: ev.SlideTileFinished) -> None:
+        left = time_left(event.seconds_left)
+        tiles = f"Tile {event.done:,} of {event.total:,}"
+        self._view.set_progress(event.done, event.total, f"{tiles} · {left}" if left else tiles)
+
     def _refresh(self, *, thumbnail: bool = False) -> None:
         """Draw the mask anew where something of it that is in view has changed."""
         layer, mask = self._layer, self._mask
@@ -155,8 +164,12 @@ class SlideListener:
         if thumbnail or _in_view(layer, changes):
             layer.refresh(thumbnail=thumbnail, highlight=False, extent=False)
             self._thumbnail_at = begin if thumbnail else self._thumbnail_at
+            QTimer.singleShot(0, lambda: self._drawn(begin))  # comes when all of it is on screen
+
+    def _drawn(self, begin: float) -> None:
+        """Rest for long where drawing took long, on a machine without a graphics processor for one."""
         took = 1000 * (time.perf_counter() - begin)
-        self._refresh_soon.setTimeout(max(REFRESH_MS, round(took / _SHARE_OF_TIME)))
+        self._refresh_soon.setTimeout(REFRESH_MS if took <= _CALM_MS else _RARE_MS)
 
     def _show_objects(self, event: ObjectsOpened) -> None:
         slide, scale = self._request.slide, event.pyramid.scale

@@ -129,8 +129,8 @@ class TissueController:
             self.show(event)
             share = float(np.asarray(event.tissue.mask).mean())
             self._teller.set_status(
-                f"{share:.0%} of the slide is tissue, the rest is veiled. Move the threshold, or paint on "
-                "the layer, to correct it."
+                f"{share:.0%} of the slide is tissue, the rest is veiled. Move the threshold or paint on the "
+                "layer to correct it."
             )
 
     def on_error(self, message: str) -> None:

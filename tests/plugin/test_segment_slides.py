@@ -448,8 +448,7 @@ def test_show_tissue_adds_a_layer_over_the_slide(
     assert hidden
     assert slides.searched == [None]
     np.testing.assert_array_equal(layer.data, stained()[::4, ::4, 0] < 128)
-    assert layer.get_color(0)[3] == 1
-    assert layer.get_color(1)[3] == 0
+    assert list(layer.colormap.map(np.array([0, 1]))[:, 3]) == [1, 0]
     assert np.allclose(layer.data_to_world((-0.5, -0.5)), slide.data_to_world((-0.5, -0.5)))
     assert dock.slide.tissue.value
     assert shown(dock.slide.tissue_threshold)
