@@ -6,53 +6,26 @@ without tensors, so the same stream serves a dock, a progress bar, a log and a t
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from src_model.errors import Stopped
+from src_model.event import Event as Event
+from src_model.slide_events import SlideFinished as SlideFinished
+from src_model.slide_events import SlidePhase as SlidePhase
+from src_model.slide_events import SlideStarted as SlideStarted
+from src_model.slide_events import SlideStopped as SlideStopped
+from src_model.slide_events import SlideTileFinished as SlideTileFinished
 
 if TYPE_CHECKING:
     from src_model.data.integrity import Integrity
 
 ExpertUsage = tuple[tuple[float, ...], ...]
 """Mean router probability, one row per router, one column per expert."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """Base of all events."""
-
-    @property
-    def kind(self) -> str:
-        """Name of the event in snake case, e.g. ``epoch_finished``."""
-        name = type(self).__name__
-        return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready dictionary; arrays are replaced by their shape and type."""
-        values = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
-        return {"event": self.kind, **values}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return {"shape": list(value.shape), "dtype": str(value.dtype)}
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Path):
-        return str(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain(v) for v in value]
-    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,88 +219,6 @@ class SegmentationStopped(Event):
     """Last event after a cancel: ``results`` holds the images that were complete."""
 
     results: tuple[ImageSegmented, ...]
-    message: str
-
-
-# --- whole slides ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class SlideStarted(Event):
-    """The plan is made and the file of the mask lies there; from now on it grows."""
-
-    source: str
-    mask: Path
-    """OME-Zarr label pyramid, see :class:`src_model.data.label_pyramid.LabelPyramid`."""
-    tiles: int
-    done: int
-    """Tiles that an earlier run of the same job has left."""
-    shape: tuple[int, int]
-    """Of the finest level of the mask, pixels."""
-    scale: tuple[float, float]
-    """Pixels of the slide's finest level that a pixel of the mask covers, rows and columns."""
-    pixel_size_um: float | None
-    """Side of a pixel of the mask, micrometres."""
-    device: str
-    memory_bytes: int
-    """What the work is expected to take, beyond what the program takes already."""
-    disk_bytes: int
-    """What the results are expected to take."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SlideTileFinished(Event):
-    """One more tile of a slide is segmented and lies on disk."""
-
-    source: str
-    done: int
-    total: int
-    seconds_left: float
-    box: tuple[int, int, int, int]
-    """Where the mask has grown: first row, first column, height, width; pixels of its finest level."""
-    overview: np.ndarray
-    """The mask of the box as the pyramid's overview shows it, uint8 (height, width)."""
-    damaged: int
-    """Pieces of the slide that could not be decoded so far; they count as background."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SlidePhase(Event):
-    """``done`` of ``total`` steps of what comes before or after the tiles."""
-
-    source: str
-    phase: Literal["routing", "objects"]
-    done: int
-    total: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class SlideFinished(Event):
-    """Last event: the whole slide is segmented."""
-
-    source: str
-    mask: Path
-    foreground: float
-    """Share of the slide that is foreground, 0 to 1."""
-    damaged: tuple[tuple[int, int, int, int], ...]
-    """Pieces that could not be decoded: first row, first column, height, width in pixels of the mask."""
-    objects: Path | None
-    """OME-Zarr pyramid of the numbered objects (uint32), where they were asked for."""
-    table: Path | None
-    """CSV file with one row an object."""
-    count: int | None
-    """Objects."""
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class SlideStopped(Event):
-    """Last event after a cancel: the same call again goes on where it stopped."""
-
-    source: str
-    mask: Path | None
-    done: int
-    total: int
     message: str
 
 
