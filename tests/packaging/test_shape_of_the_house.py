@@ -30,4 +30,4 @@ def test_threads_start_only_where_they_may() -> None:
         str(file.relative_to(ROOT)) for file in SOURCES if any(word in file.read_text() for word in starters)
     }
 
-    assert users <= {"napari_utanet/worker.py", "src_model/inference/pipeline.py"}
+    assert users <= {"napari_utanet/worker.py", "src_model/inference/slides/pipeline.py"}
