@@ -18,6 +18,7 @@ class Chunked:
 
     def __init__(self, values: np.ndarray, *, chunk: int = 16) -> None:
         self.values, self.chunk = values, chunk
+        self.written: list[tuple[int, int]] = []
 
     def read(self, box: Box) -> np.ndarray:
         return self.values[box.slices].copy()
@@ -29,6 +30,7 @@ class Chunked:
         assert box.y_end % self.chunk == 0 or box.y_end == height
         assert box.x_end % self.chunk == 0 or box.x_end == width
         self.values[box.slices] = values
+        self.written.append((box.y, box.x))
 
 
 def reader(values: np.ndarray) -> Read:
@@ -45,10 +47,15 @@ def reader(values: np.ndarray) -> Read:
 
 
 def stream(
-    mask: np.ndarray, *, chunk: int = 16, text: io.StringIO | None = None, **options: Any
+    mask: np.ndarray,
+    *,
+    chunk: int = 16,
+    text: io.StringIO | None = None,
+    labels: Chunked | None = None,
+    **options: Any,
 ) -> tuple[np.ndarray, Numbered, list[tuple[int, int]]]:
     """Objects of a mask by windows: their numbers, what is returned, and the steps."""
-    pyramid = Chunked(np.zeros(mask.shape, np.uint32), chunk=chunk)
+    labels = labels or Chunked(np.zeros(mask.shape, np.uint32), chunk=chunk)
     channels = ("red", "green")[: np.ndim(options["intensity"]) - 1] if "intensity" in options else ()
     for name in {"intensity", "confidence"} & options.keys():
         options[name] = reader(options[name])
@@ -58,13 +65,13 @@ def stream(
         channels=channels,
         confidence="confidence" in options,
     )
-    work = stream_objects(reader(mask), mask.shape, pyramid, table, chunk=chunk, **options)
+    work = stream_objects(reader(mask), mask.shape, labels, table, chunk=chunk, **options)
     steps = []
     while True:
         try:
             steps.append(next(work))
         except StopIteration as end:
-            return pyramid.values, end.value, steps
+            return labels.values, end.value, steps
 
 
 def same_objects(one: np.ndarray, other: np.ndarray) -> bool:

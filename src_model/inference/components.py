@@ -34,6 +34,10 @@ class Grid:
         """Blocks beside each other."""
         return -(-self.shape[1] // self.side)
 
+    def block_of(self, y: int, x: int) -> int:
+        """In which block a pixel lies."""
+        return y // self.side * self.columns + x // self.side
+
     def __len__(self) -> int:
         return -(-self.shape[0] // self.side) * self.columns
 

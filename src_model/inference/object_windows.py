@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from src_model.inference.components import Components, Grid, Read, classes_in, grown
+from src_model.inference.label_buffer import LabelBuffer, Labels, extent
 from src_model.inference.object_measures import Sums, measure
 from src_model.inference.objects import reach, split_pieces, typical_radius, without_small
 from src_model.inference.slide_table import ObjectTable
 from src_model.tiling.plan import Box
-
-
-class Labels(Protocol):
-    """Where the numbers of the objects are kept: an image of square chunks, 0 at first."""
-
-    def read(self, box: Box, /) -> NDArray[Any]:
-        """A part of the image."""
-
-    def write(self, box: Box, values: NDArray[np.uint32], /) -> object:
-        """Replace a chunk."""
 
 
 @dataclass
@@ -46,6 +37,7 @@ class Windows:
     """Objects so far."""
 
     def __post_init__(self) -> None:
+        self._buffer = LabelBuffer(self.labels, self.grid.shape, self.chunk, self.check)
         self._radii = {value: typical_radius(radii) for value, radii in self.found.radii.items()}
         # A piece that is cut by the window's edge can look too small, but only within min_size of the edge.
         self._margin = max(map(reach, self._radii.values()), default=0) + self.min_size + 1
@@ -55,23 +47,18 @@ class Windows:
 
     def split_block(self, index: int) -> None:
         """All objects that lie in a block, or begin there."""
-        if not self.found.filled[index]:
-            return
-        block, pieces = self.grid[index], self.found.crossing
-        near = grown(block, self.grid.side // 4, self.grid.shape)
-        boxes = {number: pieces.box(number) for number in self._begin_in.get(index, [])}
-        beside = [number for number, box in boxes.items() if near.contains(box)]
-        self._window(_around([block, *(boxes[number] for number in beside)]), beside, block)
-        for number in boxes.keys() - set(beside):
-            self.check()
-            self._window(boxes[number], [number])
+        if self.found.filled[index]:
+            self._number_block(index)
+        # A piece begins in the first of its blocks, so what follows lies in later blocks.
+        self._buffer.flush(lambda chunk: self.grid.block_of(chunk.y_end - 1, chunk.x_end - 1) <= index)
 
     def keep_huge(self, blocks: Sequence[int]) -> Iterator[None]:
         """Pieces that are too large for a window: one object each, written and measured by blocks."""
         huge = self.found.huge
         for index in blocks:
             self.check()
-            self._write(self.grid[index], self._huge_in(index))
+            self._buffer.put(self.grid[index], self._huge_in(index))
+            self._buffer.flush()
             yield
         sums = Sums.nothing(len(huge), len(self.table.channels))
         for index in blocks:
@@ -82,6 +69,17 @@ class Windows:
             sums.add(self._measure(labels, len(huge), box, core.moved(-box.y, -box.x), origin=(0, 0)))
             yield
         self._append(huge.value.tolist(), sums)
+
+    def _number_block(self, index: int) -> None:
+        """Those that stick out far have a window of their own."""
+        block, pieces = self.grid[index], self.found.crossing
+        near = grown(block, self.grid.side // 4, self.grid.shape)
+        boxes = {number: pieces.box(number) for number in self._begin_in.get(index, [])}
+        beside = [number for number, box in boxes.items() if near.contains(box)]
+        self._window(_around([block, *(boxes[number] for number in beside)]), beside, block)
+        for number in sorted(boxes.keys() - set(beside)):
+            self.check()
+            self._window(boxes[number], [number])
 
     def _huge_in(self, index: int) -> NDArray[np.uint32]:
         """The huge pieces in a block, numbered from 1."""
@@ -120,8 +118,8 @@ class Windows:
             classes += [value] * len(numbers)
         if classes:
             self.check()
-            self._write(window, np.where(labels, labels + np.uint32(self.count), np.uint32(0)))
-            held = _extent(labels)
+            self._buffer.put(window, np.where(labels, labels + np.uint32(self.count), np.uint32(0)))
+            held = extent(labels)
             sums = self._measure(labels[held.slices], len(classes), held.moved(window.y, window.x))
             self._append(classes, sums)
 
@@ -131,25 +129,11 @@ class Windows:
         if not self.split or not mine.any():
             return np.where(mine[pieces], pieces, 0)
         self.check()
-        objects = split_pieces(pieces, self._radii.get(value), only=mine)
+        objects = split_pieces(pieces, self._radii.get(value), only=mine, check=self.check)
         return without_small(objects, self.min_size)
 
     def _mask(self, box: Box) -> NDArray[Any]:
         return self.read(box.y, box.x, box.height, box.width)
-
-    def _write(self, at: Box, labels: NDArray[np.uint32]) -> None:
-        """Put objects into their chunks, beside those that are there."""
-        first = at.y // self.chunk * self.chunk, at.x // self.chunk * self.chunk
-        height, width = self.grid.shape
-        for y in range(first[0], at.y_end, self.chunk):
-            for x in range(first[1], at.x_end, self.chunk):
-                chunk = Box(y, x, min(self.chunk, height - y), min(self.chunk, width - x))
-                shared = _shared(chunk, at)
-                part = labels[shared.moved(-at.y, -at.x).slices]
-                if part.any():
-                    values = np.array(self.labels.read(chunk), np.uint32)
-                    np.copyto(values[shared.moved(-y, -x).slices], part, where=part > 0)
-                    self.labels.write(chunk, values)
 
     def _measure(
         self,
@@ -189,17 +173,6 @@ def _inside(pieces: NDArray[Any], count: int, block: Box) -> NDArray[np.bool_]:
     return inside
 
 
-def _extent(labels: NDArray[np.uint32]) -> Box:
-    """The smallest box that holds all objects."""
-    (top, bottom), (left, right) = (np.flatnonzero(labels.any(axis))[[0, -1]].tolist() for axis in (1, 0))
-    return Box(top, left, bottom + 1 - top, right + 1 - left)
-
-
 def _around(boxes: Sequence[Box]) -> Box:
     y, x = min(box.y for box in boxes), min(box.x for box in boxes)
     return Box(y, x, max(box.y_end for box in boxes) - y, max(box.x_end for box in boxes) - x)
-
-
-def _shared(one: Box, other: Box) -> Box:
-    y, x = max(one.y, other.y), max(one.x, other.x)
-    return Box(y, x, min(one.y_end, other.y_end) - y, min(one.x_end, other.x_end) - x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,11 @@ def to_objects(
 
 
 def split_pieces(
-    pieces: Pieces, radius: float | None = None, *, only: NDArray[np.bool_] | None = None
+    pieces: Pieces,
+    radius: float | None = None,
+    *,
+    only: NDArray[np.bool_] | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Pieces:
     """Cut connected pieces at their necks; numbers of the result are new.
 
@@ -72,17 +77,22 @@ def split_pieces(
         Of a typical object, pixels; ``None`` = the upper quartile of the pieces' radii.
     only
         For each number whether that piece is cut; the others are left out of the result. ``None`` = all.
+    check
+        Called between two steps; may raise to stop the work.
     """
     distance, radii = _distances(pieces)
     if not len(radii):
         return pieces
     if radius is None:
         radius = typical_radius(radii)
+    check()
     smooth = ndimage.gaussian_filter(distance, 0.25 * radius)
     if only is not None:
         pieces = np.where(only[pieces], pieces, 0)
+    check()
     apart = max(1, round(0.5 * radius))
     peaks = peak_local_max(smooth, min_distance=apart, threshold_abs=0, labels=pieces, exclude_border=False)
+    check()
     peaks = peaks[np.lexsort(peaks.T[::-1])]
     seeds = np.zeros(pieces.shape, np.int32)
     seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_objects import discs, reader, same_objects, stream
+from made_objects import Chunked, discs, reader, same_objects, stream
 from scipy import ndimage
 
 from src_model.data.label_pyramid import LabelPyramid
@@ -92,6 +92,38 @@ def test_equal_discs_side_by_side_are_split_as_in_the_whole_mask() -> None:
 
     assert numbered.count == 64
     assert same_objects(labels, to_objects(mask))
+
+
+def test_what_lies_near_an_object_is_seen_beyond_its_block() -> None:
+    """A bar along the border of a block; its neighbour decides where it is cut, by its far side too."""
+    large = [(40, 200, 20), (200, 40, 20), (200, 100, 20), (200, 160, 20), (200, 220, 20)]
+    mask = discs((256, 256), *large)
+    mask[8:119, 116:127] = 1
+    for row in range(8, 119):
+        mask[row, 130 : 151 + row // 12] = 1
+
+    labels, _, _ = stream(mask, block=128, min_size=1)
+
+    assert same_objects(labels, to_objects(mask, min_size=1))
+
+
+@pytest.mark.parametrize("limit", [0, 5000])
+def test_little_memory_for_what_waits_changes_nothing(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    monkeypatch.setattr("src_model.inference.label_buffer.LIMIT", limit)
+    mask = blobs(5, (100, 140), 3, 0.4, 2)
+
+    labels, _, _ = stream(mask, block=32, largest=1000)
+
+    assert same_objects(labels, to_objects(mask))
+
+
+def test_every_chunk_is_written_once_when_it_is_complete() -> None:
+    labels = Chunked(np.zeros((150, 140), np.uint32))
+
+    stream(blobs(6, (150, 140), 4, 0.5, 2), block=32, largest=1000, labels=labels)
+
+    assert len(labels.written) > 50
+    assert len(set(labels.written)) == len(labels.written)
 
 
 def test_an_object_at_the_corner_of_four_blocks_is_one() -> None:
