@@ -40,11 +40,13 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What it took, and the mask ``(Y, X)`` uint8."""
+    """The mask ``(Y, X)`` uint8; seconds, those of all threads, and what the network saw."""
 
     mask: NDArray[np.uint8]
     read: float
     infer: float
+    cpu: float
+    megapixels: float
 
     @property
     def seconds(self) -> float:
@@ -54,7 +56,7 @@ class Result:
 
 def run_monai(level: Level, network: Network, window: Window, *, threshold: float = 0.5) -> Result:
     """Segment a whole level ``YXC``."""
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     image = prepared(level, network)
     read = time.perf_counter() - begun
     begun = time.perf_counter()
@@ -67,7 +69,9 @@ def run_monai(level: Level, network: Network, window: Window, *, threshold: floa
             overlap=OVERLAP,
         )
         mask = (logits[0, 0].sigmoid() > threshold).to(torch.uint8).cpu().numpy()
-    return Result(mask, read, time.perf_counter() - begun)
+    infer, cpu = time.perf_counter() - begun, time.process_time() - cpu
+    megapixels = len(windows(mask.shape, window.side)) * window.side**2 / 1e6
+    return Result(mask, read, infer, cpu, megapixels)
 
 
 def prepared(level: Level, network: Network) -> Tensor:
@@ -98,39 +102,52 @@ def holding(network: Network, held: Values | None) -> AbstractContextManager[Non
     return pools.held()
 
 
-def network_seconds(
+@dataclass(frozen=True)
+class Alone:
+    """Time of the network alone for one window: as the clock goes, and of all threads together."""
+
+    seconds: float
+    cpu: float
+
+
+def network_alone(
     network: Network, samples: Sequence[Tensor], *, repeats: int = 2, held: Values | None = None
-) -> float:
-    """Mean time of the network alone for one window; its inputs ``(B, C, Y, X)`` lie in memory, warmed up."""
+) -> Alone:
+    """Mean time of the network alone; its inputs ``(B, C, Y, X)`` lie in memory, and it is warmed up."""
     batches = [x.to(network.device).contiguous(memory_format=torch.channels_last) for x in samples]
     with holding(network, held), torch.inference_mode(), autocast(network.device, network.precision):
         forward(network, batches[0])
-        begun = time.perf_counter()
+        begun, cpu = time.perf_counter(), time.process_time()
         for _ in range(repeats):
             for x in batches:
                 forward(network, x)
         if network.device.type == "cuda":
             torch.cuda.synchronize()
-    return (time.perf_counter() - begun) / (repeats * sum(map(len, batches)))
+    count = repeats * sum(map(len, batches))
+    return Alone((time.perf_counter() - begun) / count, (time.process_time() - cpu) / count)
 
 
 def best_batch(network: Network, sample: Tensor, candidates: Sequence[int] = (1, 2, 4, 8)) -> int:
     """The number of windows at a time that takes the least for each."""
-    seconds = {n: network_seconds(network, [sample[:1].expand(n, -1, -1, -1)]) for n in candidates}
+    seconds = {n: network_alone(network, [sample[:1].expand(n, -1, -1, -1)]).seconds for n in candidates}
     return min(candidates, key=lambda n: seconds[n])
+
+
+def windows(shape: tuple[int, ...], side: int) -> Sequence[tuple[slice, ...]]:
+    """Where its windows lie."""
+    sides = [min(side, length) for length in shape]
+    steps = [
+        int(one * (1 - OVERLAP)) if one < length else one for one, length in zip(sides, shape, strict=True)
+    ]
+    found: Sequence[tuple[slice, ...]] = dense_patch_slices(shape, sides, steps)
+    return found
 
 
 def away_from_borders(shape: tuple[int, int], side: int, margin: int) -> NDArray[np.bool_]:
     """Which pixels are at least ``margin`` from every border of a window that lies within the image."""
-    sides = (min(side, shape[0]), min(side, shape[1]))
-    interval = [
-        int(length * (1 - OVERLAP)) if length < whole else length
-        for length, whole in zip(sides, shape, strict=True)
-    ]
-    windows = dense_patch_slices(shape, sides, interval)
     near = [np.zeros(length, np.bool_) for length in shape]
     for axis, marks in enumerate(near):
-        for border in {edge for window in windows for edge in (window[axis].start, window[axis].stop)}:
+        for border in {edge for one in windows(shape, side) for edge in (one[axis].start, one[axis].stop)}:
             if 0 < border < shape[axis]:
                 marks[max(border - margin, 0) : border + margin] = True
     return ~(near[0][:, np.newaxis] | near[1])

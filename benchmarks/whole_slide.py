@@ -9,7 +9,7 @@ tissue. Masks of the region are compared away from the borders of MONAI's window
 once for the slide and the same for both. Exits with 1 where a promise is broken: share at least 0.90, region
 1.5 times, slide 3 times, Dice 0.995. Slides and model are made where they are missing.
 
-    python benchmarks/whole_slide.py WORK [--side 16384] [--region 4096] [--rounds 2] [--checkpoint FILE]
+    python benchmarks/whole_slide.py WORK [--side 16384] [--region 8192] [--rounds 2] [--checkpoint FILE]
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from large_slides import write_slide
-from monai_side import Result, Window, away_from_borders, best_batch, network_seconds, run_monai
+from monai_side import Result, Window, away_from_borders, best_batch, network_alone, run_monai
 from numpy.typing import NDArray
 from slide_model import slide_model
 from slide_pictures import Tissue
@@ -93,7 +93,7 @@ def share_of_network(
         run, _, notes = job.segment(slide, tissue=True)
         side, batch = read_side(notes), notes["plan"]["batch"]
         samples = samples_of(slide, network, side, batch, tissue=True)
-        alone = network_seconds(network, samples, held=notes.get("pools"))
+        alone = network_alone(network, samples, held=notes.get("pools"))
         runs.append(run)
         rows.append(
             {
@@ -101,11 +101,12 @@ def share_of_network(
                 "tiles": len(run.tiles),
                 "read": side,
                 "batch": batch,
-                "tile_s": alone,
-                "network_s": len(run.tiles) * alone,
+                "tile_s": alone.seconds,
+                "network_s": len(run.tiles) * alone.seconds,
                 "job_s": run.seconds,
                 "first_s": run.first_tile,
-                "share": len(run.tiles) * alone / run.seconds,
+                "share": len(run.tiles) * alone.seconds / run.seconds,
+                "cpu_share": len(run.tiles) * alone.cpu / run.cpu,
             }
         )
     return runs, rows, notes
@@ -129,7 +130,7 @@ def compare_region(
             sample = samples_of(slide, network, side, 1, tissue=False)[0]
             window = Window(side, best_batch(network, sample), notes.get("pools"))
         theirs = run_monai(level, network, window)
-        rows.append(row_of(number, run, theirs))
+        rows.append(row_of(number, run, notes["plan"]["halo"], theirs))
         far = away_from_borders(theirs.mask.shape, window.side, notes["plan"]["halo"])
         agreement = dice(mine[far] > 0, theirs.mask[far] > 0)
         rows[-1] |= {
@@ -141,14 +142,17 @@ def compare_region(
     return window, rows, agreement
 
 
-def row_of(name: Any, run: Run, theirs: Result) -> dict[str, Any]:
-    """Times of both."""
+def row_of(name: Any, run: Run, halo: int, theirs: Result) -> dict[str, Any]:
+    """What both took; megapixels are what went through the network."""
     return {
         "of": name,
+        "ours_mpx": round(run.megapixels(halo), 1),
+        "monai_mpx": round(theirs.megapixels, 1),
         "ours_s": run.seconds,
         "monai_read_s": theirs.read,
         "monai_s": theirs.seconds,
         "ratio": theirs.seconds / run.seconds,
+        "cpu_ratio": theirs.cpu / run.cpu,
     }
 
 
@@ -157,7 +161,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("work", type=Path, help="folder for slides, model and results")
     parser.add_argument("--side", type=int, default=16384)
-    parser.add_argument("--region", type=int, default=4096)
+    parser.add_argument("--region", type=int, default=8192)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--checkpoint", type=Path)
@@ -179,7 +183,7 @@ def main() -> None:
     window, rows, agreement = compare_region(job, network, region, given.rounds)
     show(f"All-tissue region, windows of {window.side}, {window.batch} at a time", rows)
     theirs = run_monai(open_slide(slide).levels[0], network, replace(window, held=notes.get("pools")))
-    whole = row_of(slide.name, runs[-1], theirs)
+    whole = row_of(slide.name, runs[-1], notes["plan"]["halo"], theirs)
     show("Whole slide", [whole])
     kept = {
         "share at least 0.90": statistics.median(row["share"] for row in shares) >= 0.90,
