@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from src_model.inference.tissue import Tissue
 
 RoutingMode = Literal["slide", "tile"]
-DEFAULT_ROUTING: RoutingMode = "tile"
+DEFAULT_ROUTING: RoutingMode = "slide"
+"""Measured by ``benchmarks/seams.py``, see docs/performance.md."""
 LEAST_TILE = 256
 TILES = (1024, 512, 256)
 """Sides of the kept part of a tile, best first; the first that fits into memory is taken."""
