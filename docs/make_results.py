@@ -33,7 +33,10 @@ PUBLISHED = {
     "monuseg": ("unet", "mixture", "balanced"),
 }
 """Arms of the published recipe, which are scored at the size of the training images."""
-RECIPES = {"monuseg": ("mixture", "balanced", "unet", "ours", "ours-off", "ours-on")}
+RECIPES = {
+    "glas": ("mixture", "balanced", "unet", "ours-off", "ours-on"),
+    "monuseg": ("mixture", "balanced", "unet", "ours", "ours-off", "ours-on"),
+}
 """The published recipe and ours, scored alike; the first is what the others are compared with."""
 VOLUMES = "hippocampus"
 """A cross-validation of one network on volumes."""
