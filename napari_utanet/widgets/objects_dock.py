@@ -28,6 +28,8 @@ NAME = "UTANet: Objects"
 _ROW_HEIGHT = 24
 _COLUMN_WIDTH = 112
 _LEAST_HEIGHT = 150
+_ROOM_FOR_ARROW = "QHeaderView::section { padding-right: 14px; }"
+"""Where the heading tells that the table is sorted by it."""
 
 
 class ObjectsDock(Dock):
@@ -81,6 +83,7 @@ class ObjectsDock(Dock):
         table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
         table.horizontalHeader().setDefaultSectionSize(_COLUMN_WIDTH)
         table.horizontalHeader().setHighlightSections(False)
+        table.horizontalHeader().setStyleSheet(_ROOM_FOR_ARROW)
         self.save_button.setStyleSheet(SMALL)
         self.save_button.setToolTip("Save all columns of all objects.")
         row = QHBoxLayout()
