@@ -32,7 +32,7 @@ from slide_runs import chunk_files, events, parsed, run_slide, show
 
 from src_model.data.slide import open_slide
 from src_model.events import Control, SlideFinished, SlideStarted, SlideTileFinished
-from src_model.inference.tissue import find_tissue
+from src_model.inference.slides.tissue import find_tissue
 
 MOST_SECONDS = 0.5
 

@@ -88,7 +88,7 @@ def events(
     """The events of the engine; everything is imported and opened when the first one is asked for."""
     from src_model.data.slide import open_slide
     from src_model.inference.slides.run import segment_slide
-    from src_model.inference.tissue import find_tissue
+    from src_model.inference.slides.tissue import find_tissue
 
     opened = open_slide(slide)
     found = find_tissue(opened) if tissue is True else tissue or None

@@ -37,7 +37,7 @@ from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import open_slide
 from src_model.inference.network import Network
 from src_model.inference.prepare import Preparation
-from src_model.inference.tissue import find_tissue
+from src_model.inference.slides.tissue import find_tissue
 from src_model.metrics.pixel import dice
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from src_model.inference.components import Read
-from src_model.inference.slide_objects import Numbered, stream_objects
-from src_model.inference.slide_table import ObjectTable
+from src_model.inference.slides.components import Read
+from src_model.inference.slides.objects import Numbered, stream_objects
+from src_model.inference.slides.table import ObjectTable
 from src_model.tiling.plan import Box
 
 

@@ -30,7 +30,7 @@ def _segment_slide(*arguments: Any, **options: Any) -> Iterable[object]:
 
 
 def _find_tissue(*arguments: Any, **options: Any) -> Any:
-    from src_model.inference.tissue import find_tissue
+    from src_model.inference.slides.tissue import find_tissue
 
     return find_tissue(*arguments, **options)
 
@@ -42,7 +42,7 @@ def _open_mask(path: Path) -> LabelPyramid:
 
 
 def _read_table(path: Path) -> Columns:
-    from src_model.inference.slide_table import read_table
+    from src_model.inference.slides.table import read_table
 
     table: Columns = read_table(path)
     return table

@@ -86,7 +86,7 @@ def _table_of(path: Path) -> dict[str, Any]:
     table = path.with_name(f"{path.name.removesuffix('.ome.zarr')}.csv")
     if not table.is_file():
         return {}
-    from src_model.inference.slide_table import read_table
+    from src_model.inference.slides.table import read_table
 
     try:
         columns: dict[str, Any] = read_table(table)

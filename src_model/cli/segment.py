@@ -107,7 +107,7 @@ def segment(
     for slide in (file for file, slide in given if slide):
         from src_model.data.slide import open_slide
         from src_model.inference.slides.run import segment_slide
-        from src_model.inference.tissue import find_tissue
+        from src_model.inference.slides.tissue import find_tissue
 
         opened = open_slide(slide)
         slides = segment_slide(

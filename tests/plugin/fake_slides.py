@@ -14,7 +14,7 @@ from src_model import events as ev
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import Slide
 from src_model.errors import ImageError, Stopped
-from src_model.inference.tissue import Tissue
+from src_model.inference.slides.tissue import Tissue
 from src_model.tiling.plan import Box
 
 CHUNK = 64

@@ -13,7 +13,7 @@ from src_model.inference.slides.grid import Grid
 from src_model.tiling.plan import Box
 
 if TYPE_CHECKING:
-    from src_model.inference.tissue import Tissue
+    from src_model.inference.slides.tissue import Tissue
 
 _LOOKS = 64
 """A tile is looked at on a lattice of so many points a side to see whether an outline touches it."""

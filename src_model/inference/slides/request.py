@@ -13,7 +13,7 @@ from src_model.errors import ConfigError
 from src_model.inference.request import check_threshold
 
 if TYPE_CHECKING:
-    from src_model.inference.tissue import Tissue
+    from src_model.inference.slides.tissue import Tissue
 
 RoutingMode = Literal["slide", "tile"]
 DEFAULT_ROUTING: RoutingMode = "slide"

@@ -24,8 +24,8 @@ from src_model.events import (
     Warned,
 )
 from src_model.inference.network import Network
-from src_model.inference.slide_objects import Numbered
 from src_model.inference.slides.job import objects_paths, only_one
+from src_model.inference.slides.objects import Numbered
 from src_model.inference.slides.pipeline import flow
 from src_model.inference.slides.plan import AHEAD
 from src_model.inference.slides.request import DEFAULT_ROUTING, RoutingMode, SlideRequest
@@ -34,7 +34,7 @@ from src_model.models.checkpoint import Checkpoint
 from src_model.tiling.groups import Group
 
 if TYPE_CHECKING:
-    from src_model.inference.tissue import Tissue
+    from src_model.inference.slides.tissue import Tissue
 
 _READERS = 2
 """Threads that decode; two are enough to keep a network busy, and leave the cores to it."""
@@ -94,7 +94,7 @@ def segment_slide(
     region
         Polygons (N, 2), (y, x) in pixels of the finest level from its corner; ``None`` = the whole slide.
     tissue
-        Only there, see :func:`src_model.inference.tissue.find_tissue`; ``None`` = everywhere.
+        Only there, see :func:`src_model.inference.slides.tissue.find_tissue`; ``None`` = everywhere.
     channels
         Which channels of a slide with channels the network sees; ``None`` = all.
     routing

@@ -23,11 +23,11 @@ from src_model.events import Control
 from src_model.inference.global_pools import GlobalPools
 from src_model.inference.network import MemoryRanOut, Network, classes, probabilities
 from src_model.inference.prepare import Preparation, is_constant
-from src_model.inference.slide_objects import Numbered, number_objects
 from src_model.inference.slides.area import Area
 from src_model.inference.slides.grid import GridReader, choose_grid
 from src_model.inference.slides.job import Fingerprint, describe_job, find_output
 from src_model.inference.slides.needs import check_memory
+from src_model.inference.slides.objects import Numbered, number_objects
 from src_model.inference.slides.plan import Plan, Sizes, lattice
 from src_model.inference.slides.request import TILES, SlideRequest
 from src_model.models.checkpoint import Checkpoint
@@ -185,7 +185,7 @@ class SlideWork:
         return written
 
     def number_objects(self, labels: Path, table: Path) -> Generator[tuple[int, int], None, Numbered]:
-        """The objects of the finished mask, see :mod:`src_model.inference.slide_objects`."""
+        """The objects of the finished mask, see :mod:`src_model.inference.slides.objects`."""
 
         def intensity(y: int, x: int, height: int, width: int) -> NDArray[Any]:
             self._fingerprint.check()

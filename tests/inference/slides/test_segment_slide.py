@@ -24,7 +24,7 @@ from src_model.events import (
     SlideTileFinished,
 )
 from src_model.inference.slides import needs
-from src_model.inference.tissue import Tissue
+from src_model.inference.slides.tissue import Tissue
 from src_model.models.checkpoint import Checkpoint
 from src_model.tiling.plan import Box
 from tests.made_slides import pyramid, write_pyramid

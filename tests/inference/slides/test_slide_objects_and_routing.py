@@ -13,7 +13,7 @@ from src_model import create_model, segment
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import Slide
 from src_model.events import Control, SlidePhase, SlideStopped
-from src_model.inference.slide_table import read_table
+from src_model.inference.slides.table import read_table
 from src_model.models.checkpoint import Checkpoint
 from tests.made_work import run, work
 

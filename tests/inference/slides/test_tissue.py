@@ -14,9 +14,9 @@ from src_model.data.slide import Slide, open_slide
 from src_model.data.slide_formats.level import Box as Spans
 from src_model.data.slide_formats.level import Level
 from src_model.errors import DataError, ImageError
-from src_model.inference import thumbnail
-from src_model.inference.thumbnail import choose_level, read_thumbnail
-from src_model.inference.tissue import Tissue, find_tissue
+from src_model.inference.slides import thumbnail
+from src_model.inference.slides.thumbnail import choose_level, read_thumbnail
+from src_model.inference.slides.tissue import Tissue, find_tissue
 from src_model.tiling.plan import Box
 
 RNG = np.random.default_rng(0)

@@ -16,8 +16,8 @@ from src_model.data.label_pyramid import LabelPyramid
 from src_model.errors import OutputError, Stopped
 from src_model.events import Control
 from src_model.inference.objects import to_objects
-from src_model.inference.slide_objects import number_objects
-from src_model.inference.slide_table import read_table
+from src_model.inference.slides.objects import number_objects
+from src_model.inference.slides.table import read_table
 from src_model.tiling.plan import Box
 
 Store = Callable[[np.ndarray], LabelPyramid]
@@ -109,7 +109,7 @@ def test_what_lies_near_an_object_is_seen_beyond_its_block() -> None:
 
 @pytest.mark.parametrize("limit", [0, 5000])
 def test_little_memory_for_what_waits_changes_nothing(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
-    monkeypatch.setattr("src_model.inference.label_buffer.LIMIT", limit)
+    monkeypatch.setattr("src_model.inference.slides.label_buffer.LIMIT", limit)
     mask = blobs(5, (100, 140), 3, 0.4, 2)
 
     labels, _, _ = stream(mask, block=32, largest=1000)

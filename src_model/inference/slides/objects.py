@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.events import Control
 from src_model.files import atomic_folder, atomic_path, remove_leftovers
-from src_model.inference.components import Components, Grid, Read, Scan
-from src_model.inference.label_buffer import Labels
-from src_model.inference.object_windows import Windows
 from src_model.inference.objects import LEAST_PIXELS
-from src_model.inference.slide_table import ObjectTable
+from src_model.inference.slides.components import Components, Grid, Read, Scan
+from src_model.inference.slides.label_buffer import Labels
+from src_model.inference.slides.object_windows import Windows
+from src_model.inference.slides.table import ObjectTable
 from src_model.tiling.plan import Box
 
 BLOCK = 1024

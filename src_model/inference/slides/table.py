@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src_model.errors import DataError
-from src_model.inference.object_measures import Sums
+from src_model.inference.slides.object_measures import Sums
 
 CLASS_NAME = "class_name"
 """The only column of words."""

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from src_model.inference.components import Components, Grid, Read, classes_in, grown
-from src_model.inference.label_buffer import LabelBuffer, Labels, extent
-from src_model.inference.object_measures import Sums, measure
 from src_model.inference.objects import reach, split_pieces, typical_radius, without_small
-from src_model.inference.slide_table import ObjectTable
+from src_model.inference.slides.components import Components, Grid, Read, classes_in, grown
+from src_model.inference.slides.label_buffer import LabelBuffer, Labels, extent
+from src_model.inference.slides.object_measures import Sums, measure
+from src_model.inference.slides.table import ObjectTable
 from src_model.tiling.plan import Box
 
 

@@ -16,7 +16,7 @@ from skimage.filters import threshold_otsu
 
 from src_model.data.slide import Slide
 from src_model.errors import ImageError
-from src_model.inference.thumbnail import Thumbnail, read_thumbnail
+from src_model.inference.slides.thumbnail import Thumbnail, read_thumbnail
 from src_model.tiling.plan import Box
 
 HOLE_UM = 300.0
@@ -149,7 +149,7 @@ def find_tissue(slide: Slide, *, threshold: float | None = None, against_white: 
         From 0 to 1; ``None`` = by Otsu's method.
     against_white
         Whether tissue is darker than the background; ``None`` = by the kind of slide, see
-        :func:`src_model.inference.thumbnail.read_thumbnail`.
+        :func:`src_model.inference.slides.thumbnail.read_thumbnail`.
 
     Returns
     -------

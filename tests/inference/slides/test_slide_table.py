@@ -12,8 +12,8 @@ from scipy import ndimage
 from skimage.measure import regionprops_table
 
 from src_model.errors import DataError
-from src_model.inference.object_measures import measure
-from src_model.inference.slide_table import ObjectTable, read_table
+from src_model.inference.slides.object_measures import measure
+from src_model.inference.slides.table import ObjectTable, read_table
 from src_model.tiling.plan import Box
 
 
