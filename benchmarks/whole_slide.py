@@ -38,6 +38,7 @@ from src_model.data.slide import open_slide
 from src_model.inference.network import Network
 from src_model.inference.prepare import Preparation
 from src_model.inference.slides.tissue import find_tissue
+from src_model.memory import kept_memory
 from src_model.metrics.pixel import dice
 
 
@@ -169,7 +170,12 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--routing", choices=("slide", "tile"), default="slide")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for the engine")
-    given = parser.parse_args()
+    with kept_memory():  # for all alike
+        sys.exit(measure(parser.parse_args()))
+
+
+def measure(given: argparse.Namespace) -> int:
+    """Exit status: 0 where all promises are kept."""
     given.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(given.threads)
     options = {"routing": given.routing}
@@ -192,7 +198,7 @@ def main() -> None:
         "Dice at least 0.995": agreement >= 0.995,
     }
     print(json.dumps({"device": str(network.device), "precision": network.precision, "kept": kept}))
-    sys.exit(0 if all(kept.values()) else 1)
+    return 0 if all(kept.values()) else 1
 
 
 if __name__ == "__main__":

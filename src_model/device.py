@@ -9,7 +9,9 @@ import torch
 
 from src_model.errors import DeviceError
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16"]
+NARROW: dict[str, torch.dtype] = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+"""The number types of two bytes."""
 
 
 def list_devices() -> list[str]:
@@ -40,8 +42,10 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 def resolve_precision(name: str, device: torch.device) -> Precision:
     """``auto`` gives ``bfloat16`` where the device is fast at it, else ``float32``."""
+    if name in NARROW:
+        return "bfloat16" if name == "bfloat16" else "float16"
     if name != "auto":
-        return "bfloat16" if name == "bfloat16" else "float32"
+        return "float32"
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == "cpu":
@@ -51,11 +55,16 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
     return "bfloat16" if fast else "float32"
 
 
-def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """Context in which the network computes in ``precision``."""
+def autocast(
+    device: torch.device, precision: Precision, *, keep_casts: bool = True
+) -> AbstractContextManager[object]:
+    """Context in which the network computes in ``precision``.
+
+    ``keep_casts`` = whether weights that were cast once are kept to the end of the context.
+    """
     if precision == "float32":
         return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+    return torch.autocast(device.type, dtype=NARROW[precision], cache_enabled=keep_casts)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -23,6 +23,7 @@ from src_model.events import Control, Event, Warned
 from src_model.inference.network import Network
 from src_model.inference.request import Request
 from src_model.inference.sources import check_writable
+from src_model.memory import kept_memory
 from src_model.models.checkpoint import Checkpoint
 from src_model.models.header import CheckpointInfo, read_checkpoint_info
 
@@ -142,7 +143,8 @@ def evaluate(
         notes=plan.notes,
     )
     judge = Judge(plan, network, request, control)
-    yield from _Work(about, judge, None if out is None else Path(out)).events()
+    with kept_memory():
+        yield from _Work(about, judge, None if out is None else Path(out)).events()
 
 
 def _settings(network: Network, threshold: float, flips: bool) -> tuple[tuple[str, str], ...]:

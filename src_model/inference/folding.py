@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import cast
 
+import torch
 from torch import Tensor, nn
 
+from src_model.models.blocks import CONVOLUTION
 from src_model.models.encoders import BasicBlock, StridedResNet34Encoder
 from src_model.models.experts import Expert
 from src_model.models.mixture_ends import Dock, Fuse
@@ -35,7 +38,7 @@ def fold_norms(module: nn.Module) -> None:
     ``scale (W x + b) + shift`` is the convolution ``(scale W) x + (scale b + shift)``. An ``Identity``
     takes the place of the BatchNorm.
     """
-    if _is_sequence(module) or isinstance(module, (Fuse, Dock)):
+    if is_sequence(module) or isinstance(module, (Fuse, Dock)):
         for (_, _, first), (owner, name, _) in pairwise(_layers(module)):
             _fold(first, owner, name)
     for convolution, name in _NORMALISED.get(type(module), ()):
@@ -53,10 +56,48 @@ def merge_pointwise(expert: Expert) -> None:
     expert.register_module("expand", nn.Identity())
 
 
+class Twin(nn.Module):
+    """All channels, and all of them again."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, C, ...)`` to ``(B, 2C, ...)``."""
+        return torch.cat([x, x], dim=1)
+
+
+def pair_depthwise(expert: LocalExpert) -> None:
+    """Let an expert look at two copies of the map one behind the other, in place.
+
+    Its channels of even number look at the first, those of odd number at the second.
+    """
+    look, reduce = cast(Plain, expert.look), expert.reduce
+    order = torch.arange(look.out_channels).reshape(-1, 2).T.flatten()
+    bias = None if look.bias is None else look.bias[order]
+    paired = like(look, look.weight[order], bias, groups=look.out_channels)
+    paired.padding, paired.dilation = look.padding, look.dilation
+    expert.register_module("look", nn.Sequential(Twin(), paired))
+    expert.register_module("reduce", like(reduce, reduce.weight[:, order], reduce.bias))
+
+
+def ungroup_pointwise(conv: nn.Module) -> nn.Module:
+    """A grouped 1x1 convolution with its weights in a dense one, zero elsewhere; any other as it is.
+
+    The groups are small: the dense product costs no more than reading the map, and is what devices are
+    made for.
+    """
+    if not isinstance(conv, Plain) or conv.groups == 1 or set(conv.kernel_size + conv.stride) != {1}:
+        return conv
+    rows, columns = conv.out_channels // conv.groups, conv.in_channels // conv.groups
+    weight = conv.weight.new_zeros(conv.out_channels, conv.in_channels, *conv.weight.shape[2:])
+    for group in range(conv.groups):
+        place = slice(group * rows, (group + 1) * rows), slice(group * columns, (group + 1) * columns)
+        weight[place] = conv.weight[place[0]]
+    return like(conv, weight, conv.bias)
+
+
 def like(conv: Plain, weight: Tensor, bias: Tensor | None, *, groups: int = 1) -> Plain:
-    """A convolution of the kind, number type and device of ``conv`` that keeps the size of a map."""
+    """A convolution of the number type and device of ``conv`` that keeps the size of a map."""
     kernel = tuple(weight.shape[2:])
-    made = type(conv)(
+    made = CONVOLUTION[len(kernel)](
         groups * weight.shape[1],
         len(weight),
         kernel,  # type: ignore[arg-type]
@@ -66,11 +107,11 @@ def like(conv: Plain, weight: Tensor, bias: Tensor | None, *, groups: int = 1) -
         device="meta",  # no weights of its own, and so no random numbers drawn
         dtype=conv.weight.dtype,
     )
-    _set(made, weight.clone(), None if bias is None else bias.clone())
+    set_weights(made, weight.clone(), None if bias is None else bias.clone())
     return made.train(conv.training)
 
 
-def _is_sequence(module: nn.Module) -> bool:
+def is_sequence(module: nn.Module) -> bool:
     """Whether it does nothing but run its layers one after the other."""
     return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
 
@@ -78,7 +119,7 @@ def _is_sequence(module: nn.Module) -> bool:
 def _layers(module: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
     """Owner, name and layer of each layer in their order, those of sequences inside as well."""
     for name, layer in module.named_children():
-        if _is_sequence(layer):
+        if is_sequence(layer):
             yield from _layers(layer)
         else:
             yield module, name, layer
@@ -99,7 +140,7 @@ def _fold(conv: nn.Module, owner: nn.Module, name: str) -> None:
         bias = bias + norm.bias.double()
     along = [1] * conv.weight.ndim
     along[1 if conv.transposed else 0] = -1
-    _set(conv, conv.weight.double() * scale.reshape(along), bias)
+    set_weights(conv, conv.weight.double() * scale.reshape(along), bias)
     setattr(owner, name, nn.Identity())
 
 
@@ -108,7 +149,8 @@ def _bias(conv: Convolution) -> Tensor:
     return conv.weight.new_zeros(conv.out_channels).double() if conv.bias is None else conv.bias.double()
 
 
-def _set(conv: Convolution, weight: Tensor, bias: Tensor | None) -> None:
+def set_weights(conv: Convolution, weight: Tensor, bias: Tensor | None) -> None:
+    """Give a convolution other weights, in its own number type, without gradients."""
     kind = conv.weight.dtype
     conv.weight = nn.Parameter(weight.to(kind), requires_grad=False)
     conv.bias = None if bias is None else nn.Parameter(bias.to(kind), requires_grad=False)

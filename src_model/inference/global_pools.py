@@ -66,6 +66,7 @@ class GlobalPools:
                 if id(part) not in shared:
                     self._pools[name].sort(key=lambda pool: id(pool) in shared)  # the recorded one first
         self._ends = [part for part in model.modules() if isinstance(part, (Fuse, SplitFuse, Dock))]
+        self._device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         self._sums: dict[str, Tensor] = {}
         self._pixels: dict[str, int] = {}
 
@@ -118,9 +119,13 @@ class GlobalPools:
                 hooks.callback(pool.register_forward_hook(self._recorder(name)).remove)
             yield
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Inside, each pool gives its recorded mean for every sample, whatever the image and its size.
+    def hold(self) -> ExitStack:
+        """From now on each pool gives its recorded mean for every sample, whatever the image and its size.
+
+        Returns
+        -------
+        ExitStack
+            Closing it ends that.
 
         Raises
         ------
@@ -133,15 +138,21 @@ class GlobalPools:
                 f"The global pools {missing} have no values yet; run the network inside 'recording' first, "
                 "without giving it a routing."
             )
-        with ExitStack() as restore:
-            for name, pools in self._pools.items():
-                mean = self._mean(name).float()
-                for pool in pools:
-                    restore.callback(setattr, pool, "held", pool.held)
-                    pool.held = mean
-            for end in self._ends:
-                restore.callback(setattr, end, "corners", end.corners)
-                end.corners = False
+        restore = ExitStack()
+        for name, pools in self._pools.items():
+            mean = self._mean(name).float().to(self._device)
+            for pool in pools:
+                restore.callback(setattr, pool, "held", pool.held)
+                pool.held = mean
+        for end in self._ends:
+            restore.callback(setattr, end, "corners", end.corners)
+            end.corners = False
+        return restore
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """:meth:`hold` inside, and no longer."""
+        with self.hold():
             yield
 
     def _mean(self, name: str) -> Tensor:

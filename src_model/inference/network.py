@@ -15,10 +15,13 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from src_model.config import ClassInfo, Normalisation
-from src_model.device import autocast, is_out_of_memory, resolve_device, resolve_precision
-from src_model.errors import CheckpointError, ConfigError, ModelError
+from src_model.device import autocast, is_out_of_memory, resolve_device
+from src_model.errors import CheckpointError, ModelError
 from src_model.events import Control
-from src_model.inference.optimise import narrow_weights, optimise
+from src_model.inference.optimise import fit_to_device, optimise
+from src_model.inference.precision import choose_precision
+from src_model.inference.replay import Replay
+from src_model.inference.transfer import Sent, Transfer
 from src_model.models.base import SegmentationModel
 from src_model.models.checkpoint import Checkpoint, load_checkpoint
 from src_model.models.domains import Domain, find_domain
@@ -27,8 +30,6 @@ from src_model.models.skips import Segmentation
 from src_model.models.universal3d import U2Net3D
 
 T = TypeVar("T")
-
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 _MIRRORINGS: tuple[tuple[int, ...], ...] = ((), (-2,), (-1,), (-2, -1))
 """Axes that are reversed, of each mirroring."""
@@ -75,24 +76,27 @@ class Network:
         control: Control | None = None,
         flips: bool = False,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise ConfigError(f"The precision must be auto, float32 or bfloat16 but got '{precision}'.")
         self.device = resolve_device(device)
-        self.precision = resolve_precision(precision, self.device)
         opened = _open(checkpoint)
         own = optimise(opened.model)
         if own.num_experts and top_k is not None:
             check_top_k(top_k, own.num_experts)
         self.top_k = top_k if own.num_experts else None
+        self.domain, (self.in_channels, self._num_classes) = _domain(own, domain)
         self._mirrorings = _MIRRORINGS if flips else _MIRRORINGS[:1]
-        if self.precision == "bfloat16":
-            narrow_weights(own, torch.bfloat16)
         self.model: SegmentationModel = own.to(self.device)
         if own.dims == 2:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.precision = choose_precision(
+            precision, own, in_channels=self.in_channels, top_k=self.top_k, domain=self.domain
+        )
+        fit_to_device(own, self.precision)
         if control is not None:
             _watch(self.model, control)
-        self.domain, (self.in_channels, self._num_classes) = _domain(own, domain)
+        self.transfer = Transfer(self.device)
+        self._pass: Callable[[Tensor], Tensor] = self._forward
+        if self.device.type == "cuda" and own.dims == 2:
+            self._pass = Replay(self._forward)
         info = opened.domain(self.domain)
         self.normalisation: Normalisation = info.normalisation
         self.classes: tuple[ClassInfo, ...] = info.classes
@@ -110,15 +114,7 @@ class Network:
         """Tiles at a time that suit the device."""
         return 1 if self.device.type == "cpu" else 4
 
-    def tensor(self, images: NDArray[np.float32]) -> Tensor:
-        """``images`` (B, C, [D,] H, W) on the device, laid out as the network likes it."""
-        batch = torch.from_numpy(np.ascontiguousarray(images))
-        layout = torch.channels_last if batch.ndim == 4 else torch.preserve_format
-        if self.device.type == "cuda":  # from pinned memory the copy runs beside the computing
-            batch = batch.pin_memory()
-        return batch.to(self.device, memory_format=layout, non_blocking=True)
-
-    def logits(self, images: NDArray[np.float32]) -> Tensor:
+    def logits(self, images: NDArray[np.float32] | Sent, *, steady: bool = True) -> Tensor:
         """Logits of a batch; with flips, those of the mean probability over four mirrorings.
 
         The four are the input as it is, its rows reversed, its columns, and both; of volumes the planes
@@ -127,7 +123,10 @@ class Network:
         Parameters
         ----------
         images
-            (B, C, [D,] H, W), standardised.
+            (B, C, [D,] H, W), standardised; as an array or on its way to the device.
+        steady
+            Whether the network stays as it is from now on, so that its steps may be recorded where a
+            device is faster so.
 
         Returns
         -------
@@ -140,17 +139,14 @@ class Network:
             When the device's memory did not suffice.
         """
 
-        def forward(model: SegmentationModel, x: Tensor) -> Tensor:
-            result: Segmentation = model(x, top_k=self.top_k, domain=self.domain)
-            return result.logits.float()
+        def task(_model: SegmentationModel, x: Tensor) -> Tensor:
+            step = self._pass if steady else self._forward
+            results = [step(x.flip(axes)).flip(axes) if axes else step(x) for axes in self._mirrorings]
+            return results[0] if len(results) == 1 else logits_of_mean(torch.stack(results))
 
-        results = [
-            self.run(np.flip(images, axes), forward).flip(axes) if axes else self.run(images, forward)
-            for axes in self._mirrorings
-        ]
-        return results[0] if len(results) == 1 else logits_of_mean(torch.stack(results))
+        return self.run(images, task)
 
-    def run(self, images: NDArray[np.float32], task: Callable[[SegmentationModel, Tensor], T]) -> T:
+    def run(self, images: NDArray[np.float32] | Sent, task: Callable[[SegmentationModel, Tensor], T]) -> T:
         """What ``task`` makes of the network and a batch (B, C, H, W), without gradients.
 
         Raises
@@ -168,10 +164,17 @@ class Network:
             raise MemoryRanOut
         return result
 
-    def _try(self, images: NDArray[np.float32], task: Callable[[SegmentationModel, Tensor], T]) -> T | None:
+    def _forward(self, x: Tensor) -> Tensor:
+        result: Segmentation = self.model(x, top_k=self.top_k, domain=self.domain)
+        return result.logits.float()
+
+    def _try(
+        self, images: NDArray[np.float32] | Sent, task: Callable[[SegmentationModel, Tensor], T]
+    ) -> T | None:
         try:
-            with torch.inference_mode(), autocast(self.device, self.precision):
-                return task(self.model, self.tensor(images))
+            sent = images if isinstance(images, Sent) else self.transfer.send(images)
+            with torch.inference_mode(), autocast(self.device, self.precision, keep_casts=False):
+                return task(self.model, sent.on(self.device))
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, MemoryError) or is_out_of_memory(error):
                 return None

@@ -10,11 +10,22 @@ from typing import TypeVar
 
 import torch
 
-from src_model.inference.folding import Convolution, fold_norms, merge_pointwise
+from src_model.device import NARROW, Precision
+from src_model.inference.cuda_layers import suit_cuda
+from src_model.inference.folding import (
+    Convolution,
+    fold_norms,
+    is_sequence,
+    merge_pointwise,
+    pair_depthwise,
+    ungroup_pointwise,
+)
+from src_model.inference.fused import fuse_passes
 from src_model.inference.rewrites import MiddleDock, SplitFuse, can_split
 from src_model.models.base import SegmentationModel
 from src_model.models.experts import Expert
 from src_model.models.mixture_ends import Dock, Fuse
+from src_model.models.receptive_experts import LocalExpert
 from src_model.models.skips import MixtureOfSkips
 
 Network = TypeVar("Network", bound=SegmentationModel)
@@ -28,6 +39,8 @@ def optimise(model: Network) -> Network:
     - The levels of a mixture are reduced one by one where that is cheapest and then added, instead
       of joined on one grid.
     - Docking to a much coarser level computes only the pixels that interpolation looks at.
+    - Depthwise convolutions to twice the channels look at two copies of the map.
+    - Grouped 1x1 convolutions become dense ones.
 
     A network to which none of this applies, or that was rewritten already, is only copied.
 
@@ -49,10 +62,33 @@ def optimise(model: Network) -> Network:
             fold_norms(module)
             if isinstance(module, Expert):
                 merge_pointwise(module)
+            if isinstance(module, LocalExpert) and not is_sequence(module.look):
+                pair_depthwise(module)
         for module in list(fast.modules()):
             if isinstance(module, MixtureOfSkips):
                 _rewrite_ends(module)
+        for module in list(fast.modules()):
+            for name, layer in list(module.named_children()):
+                setattr(module, name, ungroup_pointwise(layer))
     return fast.to(device)
+
+
+def fit_to_device(model: SegmentationModel, precision: Precision) -> None:
+    """Make a network of :func:`optimise` as fast as the device that it is on allows, in place.
+
+    Weights are stored in the number type of ``precision``, and layers join where the device's libraries
+    compute them in one pass. Values are rounded no more often than before. The network then runs in this
+    precision and on this kind of device only.
+    """
+    if precision in NARROW:
+        narrow_weights(model, NARROW[precision])
+    if model.dims != 2:
+        return
+    device = next(model.parameters()).device
+    fuse_passes(model)
+    if device.type == "cuda":
+        suit_cuda(model)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def narrow_weights(model: SegmentationModel, dtype: torch.dtype) -> None:
@@ -68,7 +104,9 @@ def narrow_weights(model: SegmentationModel, dtype: torch.dtype) -> None:
 
 def _rewrite_ends(mixture: MixtureOfSkips) -> None:
     if isinstance(mixture.fuse, Fuse) and can_split(mixture.fuse):
-        mixture.register_module("fuse", SplitFuse(mixture.fuse))
+        stride = mixture.strides[mixture.reference_level]
+        steps = [max(stride // finer, 1) for finer in mixture.strides]
+        mixture.register_module("fuse", SplitFuse(mixture.fuse, steps))
     for number, dock in enumerate(mixture.dockers):
         if isinstance(dock, Dock) and not dock.light:
             mixture.dockers[number] = MiddleDock(dock)

@@ -24,6 +24,7 @@ from src_model.inference.network import Network
 from src_model.inference.request import Request
 from src_model.inference.sources import Source, list_sources, plan_outputs
 from src_model.inference.volume_run import VolumeRun
+from src_model.memory import kept_memory
 from src_model.models.checkpoint import Checkpoint
 
 ImageSource = NDArray[Any] | str | PathLike[str]
@@ -142,7 +143,8 @@ def segment(
         control=control,
         flips=flips,
     )
-    yield from _all_images(list(zip(sources, targets, strict=True)), network, request, control)
+    with kept_memory():
+        yield from _all_images(list(zip(sources, targets, strict=True)), network, request, control)
 
 
 def _all_images(

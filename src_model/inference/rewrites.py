@@ -11,14 +11,11 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src_model.inference.folding import Plain, like
+from src_model.models.blocks import BLOCK_POOL
 from src_model.models.mixture_ends import Dock, Fuse, on_grid
-
-PAIR_POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
-"""Mean over two pixels along each axis."""
 
 
 def can_split(fuse: Fuse) -> bool:
@@ -32,17 +29,20 @@ def can_split(fuse: Fuse) -> bool:
 class SplitFuse(nn.Module):
     """:class:`src_model.models.mixture_ends.Fuse` without the joined map: a convolution per level.
 
-    A level that is coarser than the grid is convolved before it is enlarged, a finer one after it
-    is shrunk. The results of a dense convolution are added; those of a grouped one are some
-    channels of the result each.
+    A level that is coarser than the grid is convolved before it is enlarged, a finer one while it
+    is shrunk: the mean over a block and a pointwise convolution are one convolution of that block. The
+    results of a dense convolution are added; those of a grouped one are some channels of the result
+    each.
 
     Parameters
     ----------
     fuse
         One that :func:`can_split` allows.
+    steps
+        How many times finer than the grid each level is; 1 where it is not.
     """
 
-    def __init__(self, fuse: Fuse) -> None:
+    def __init__(self, fuse: Fuse, steps: Sequence[int]) -> None:
         super().__init__()
         conv, self.relu = cast(Plain, fuse[0]), fuse[2]
         self.corners, self.dense = fuse.corners, conv.groups == 1
@@ -59,11 +59,14 @@ class SplitFuse(nn.Module):
                 self.parts.append(like(conv, conv.weight[rows], bias, groups=groups))
                 row = rows.stop
             column += channels
+        blocks = zip(self.parts, steps, strict=True)
+        self.blocks = nn.ModuleList(_block_mean(cast(Plain, part), step) for part, step in blocks)
 
     def forward(self, features: Sequence[Tensor], grid: Sequence[int]) -> Tensor:
         """One ``(B, channels[i], ...)`` per level to ``(B, width, *grid)``."""
         maps = [
-            self._on_grid(part, feature, grid) for part, feature in zip(self.parts, features, strict=True)
+            self._on_grid(part, block, feature, grid)
+            for part, block, feature in zip(self.parts, self.blocks, features, strict=True)
         ]
         if self.dense:
             joined, *others = maps
@@ -74,11 +77,27 @@ class SplitFuse(nn.Module):
         result: Tensor = self.relu(joined)
         return result
 
-    def _on_grid(self, part: nn.Module, feature: Tensor, grid: Sequence[int]) -> Tensor:
+    def _on_grid(self, part: nn.Module, block: nn.Module, feature: Tensor, grid: Sequence[int]) -> Tensor:
+        if isinstance(block, Plain) and not self.corners:
+            sides = zip(feature.shape[2:], block.stride, grid, strict=True)
+            if all(length == step * target for length, step, target in sides):
+                shrunk: Tensor = block(feature)
+                return shrunk
         if math.prod(feature.shape[2:]) < math.prod(grid):
             return on_grid(part(feature), grid, align_corners=self.corners)
         result: Tensor = part(on_grid(feature, grid, align_corners=self.corners))
         return result
+
+
+def _block_mean(conv: Plain, step: int) -> nn.Module:
+    """The pointwise ``conv`` of the mean over blocks of ``step`` pixels along each axis, in one."""
+    if step == 1:
+        return nn.Identity()
+    axes = conv.weight.ndim - 2
+    weight = conv.weight.expand(*conv.weight.shape[:2], *[step] * axes) / step**axes
+    made = like(conv, weight, conv.bias, groups=conv.groups)
+    made.stride, made.padding = (step,) * axes, (0,) * axes
+    return made
 
 
 class MiddleDock(nn.Module):
@@ -103,7 +122,7 @@ class MiddleDock(nn.Module):
         exact = [factor * int(length) for length in size] == [int(length) for length in mixture.shape[2:]]
         if exact and factor % 2 == 0 and factor > 2:
             middle = middle_pixels(mixture, factor)
-            return PAIR_POOL[len(size)](self.dock(middle, middle.shape[2:]), 2)
+            return BLOCK_POOL[len(size)](self.dock(middle, middle.shape[2:]), 2)
         result: Tensor = self.dock(mixture, size)
         return result
 

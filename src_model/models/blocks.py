@@ -11,6 +11,7 @@ from torch import Tensor, nn
 CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 BATCH_NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 AREA_POOL: dict[int, Callable[..., Tensor]] = {2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
+BLOCK_POOL: dict[int, Callable[..., Tensor]] = {2: F.avg_pool2d, 3: F.avg_pool3d}
 INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
@@ -92,7 +93,20 @@ def resize(x: Tensor, size: Sequence[int], *, align_corners: bool = False) -> Te
     """
     if tuple(x.shape[2:]) == tuple(size):
         return x
-    return F.interpolate(x, size=list(size), mode=INTERPOLATION[x.ndim - 2], align_corners=align_corners)
+    if not align_corners and all(
+        length == 2 * target for length, target in zip(x.shape[2:], size, strict=True)
+    ):
+        return BLOCK_POOL[x.ndim - 2](x, 2)  # the same values, faster
+    with torch.autocast(x.device.type, enabled=False):  # which would widen the map to float32
+        return F.interpolate(x, size=list(size), mode=INTERPOLATION[x.ndim - 2], align_corners=align_corners)
+
+
+def shrink(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Mean over the area of each pixel of a smaller grid, of ``(B, C, [D,] H, W)``."""
+    steps = [length // target for length, target in zip(x.shape[2:], size, strict=True)]
+    if [step * target for step, target in zip(steps, size, strict=True)] == list(x.shape[2:]):
+        return BLOCK_POOL[x.ndim - 2](x, steps)  # the same values, faster
+    return AREA_POOL[x.ndim - 2](x, list(size))
 
 
 def pad_to_multiple(x: Tensor, multiple: int | Sequence[int]) -> Tensor:

@@ -93,6 +93,12 @@ class ExpertBank(nn.ModuleList):
     hierarchical
         False: equal pointwise experts. True: experts that see ever larger surroundings, see
         :func:`src_model.models.receptive_experts.receptive_expert`.
+
+    Attributes
+    ----------
+    run_all : bool
+        Whether every expert computes every sample, so that no step depends on the decision: for graphs
+        that are recorded once and replayed.
     """
 
     def __init__(self, width: int, experts: int, *, dims: int = 2, hierarchical: bool = False) -> None:
@@ -100,6 +106,7 @@ class ExpertBank(nn.ModuleList):
             receptive_expert(number, width, dims=dims) if hierarchical else Expert(width, dims=dims)
             for number in range(experts)
         )
+        self.run_all = False
 
     def mix(self, x: Tensor, weights: Tensor) -> list[Tensor]:
         """Weighted sums of the experts' outputs, one per router.
@@ -120,7 +127,7 @@ class ExpertBank(nn.ModuleList):
             R mixtures of the shape of ``x``.
         """
         tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        if tracing or torch.compiler.is_compiling():
+        if self.run_all or tracing or torch.compiler.is_compiling():
             return self._mix_all(x, weights)
         chosen = (weights.detach() > 0).cpu()
         by_router: list[list[bool]] = chosen.any(0).tolist()
@@ -141,10 +148,15 @@ class ExpertBank(nn.ModuleList):
         return [x.new_zeros(x.shape) if mixture is None else mixture for mixture in mixtures]
 
     def _mix_all(self, x: Tensor, weights: Tensor) -> list[Tensor]:
-        """The same with every expert on every sample: a graph must not depend on the decision."""
-        outputs = torch.stack([expert(x) for expert in self], dim=1)
-        shares = weights.to(outputs.dtype).reshape(*weights.shape, *[1] * (x.ndim - 1))
-        return [(outputs * shares[:, router]).sum(1) for router in range(weights.shape[1])]
+        """The same with every expert on every sample."""
+        mixtures: list[Tensor] = []
+        for number, expert in enumerate(self):
+            output = expert(x)
+            share = weights[:, :, number].to(output.dtype)
+            share = share.reshape(*share.shape, *[1] * (x.ndim - 1))
+            added = [output * share[:, router] for router in range(weights.shape[1])]
+            mixtures = [a + b for a, b in zip(mixtures, added, strict=True)] if mixtures else added
+        return mixtures
 
 
 def _add(total: Tensor | None, output: Tensor, share: Tensor, like: Tensor, index: Tensor | None) -> Tensor:

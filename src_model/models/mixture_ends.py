@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from src_model.models.blocks import AREA_POOL, conv_bn_relu, resize
+from src_model.models.blocks import conv_bn_relu, resize, shrink
 
 _LIGHT_FUSE_GROUPS = 8
 
@@ -77,7 +77,7 @@ class Dock(nn.ModuleList):
 def on_grid(feature: Tensor, grid: Sequence[int], *, align_corners: bool) -> Tensor:
     """Resized; a map more than twice as fine is averaged, of which interpolation would skip pixels."""
     if all(length > 2 * target for length, target in zip(feature.shape[2:], grid, strict=True)):
-        return AREA_POOL[feature.ndim - 2](feature, list(grid))
+        return shrink(feature, grid)
     return resize(feature, grid, align_corners=align_corners)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from src_model.config import TrainConfig
 from src_model.errors import ConfigError, DataError, Stopped
 from src_model.events import Control, Event, RunStopped
+from src_model.memory import kept_memory
 from src_model.models.registry import models_with_domains
 from src_model.training.domains import with_domains
 from src_model.training.encoder_weights import fetch_encoder_weights
@@ -65,7 +66,7 @@ def train(config: TrainConfig, *, control: Control | None = None) -> Iterator[Ev
     config = with_domains(config)
     _check_classes(config)
     Compute.resolve(config)
-    with open_run_folder(config) as folder:
+    with open_run_folder(config) as folder, kept_memory():
         state = _saved_state(folder, config)
         control = control or Control()
         run = Run(config, plan, folder, control)

@@ -30,6 +30,7 @@ from src_model.inference.slides.pipeline import flow
 from src_model.inference.slides.plan import AHEAD
 from src_model.inference.slides.request import DEFAULT_ROUTING, RoutingMode, SlideRequest
 from src_model.inference.slides.work import SlideWork
+from src_model.memory import kept_memory
 from src_model.models.checkpoint import Checkpoint
 from src_model.tiling.groups import Group
 
@@ -151,7 +152,7 @@ def segment_slide(
         message = "Stopped on request; nothing was begun."
         yield SlideStopped(source=slide.path.name, mask=None, done=0, total=0, message=message)
         return
-    with only_one(work.path):
+    with only_one(work.path), kept_memory():
         yield from _events(work, network, control)
 
 

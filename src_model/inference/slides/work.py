@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from src_model import __version__
 from src_model.data.label_pyramid import CHUNK, LabelPyramid
@@ -30,13 +28,14 @@ from src_model.inference.slides.needs import check_memory
 from src_model.inference.slides.objects import Numbered, number_objects
 from src_model.inference.slides.plan import Plan, Sizes, lattice
 from src_model.inference.slides.request import TILES, SlideRequest
+from src_model.inference.transfer import Received, Sent
 from src_model.models.checkpoint import Checkpoint
 from src_model.tiling.groups import Group
 from src_model.tiling.plan import Box
 
-Read = list[NDArray[np.float32]] | None
-"""Prepared pixels of each tile of a group (C, Y, X); ``None`` = all of them are blank."""
-Found = tuple[Tensor, Tensor | None]
+Read = Sent | None
+"""Prepared pixels of the tiles of a group (B, C, Y, X); ``None`` = all of them are blank."""
+Found = tuple[Received, Received | None]
 """Of what a tile keeps: classes and, where objects are wanted, their probability; both (Y, X) uint8."""
 Written = list[tuple[Box, NDArray[Any]]]
 """Where the mask has grown, and how that looks in the overview."""
@@ -74,7 +73,6 @@ class SlideWork:
         self._network, self._request, self._control = network, request, control
         self.name = slide.path.name
         self.objects = request.objects
-        self._pools: GlobalPools | None = None
         self._fingerprint = Fingerprint.of(slide)
         slide_um = request.slide_pixel_size_um or _side(slide.pixel_size_um)
         wanted_um = request.pixel_size_um or network.pixel_size_um
@@ -131,13 +129,13 @@ class SlideWork:
                 image = self.reader.read(box)
                 if not is_constant(image):
                     with pools.recording():
-                        self._network.logits(self._prepare(image)[np.newaxis])
+                        self._network.logits(self._prepare(image)[np.newaxis], steady=False)
                 yield done, len(boxes)
             held = pools.values
             self.mask.note(pools=held)
         if held:  # else all samples were blank, and each tile decides by itself
             pools.load(held)
-            self._pools = pools
+            pools.hold()
 
     def read(self, group: Group) -> Read:
         """The pixels of a group as the network takes them; called in the threads that read."""
@@ -145,10 +143,10 @@ class SlideWork:
         images = [self.reader.read(tile.read) for tile in group]
         if all(is_constant(image) for image in images):
             return None
-        return [self._prepare(image) for image in images]
+        return self._network.transfer.send(np.stack([self._prepare(image) for image in images]))
 
     def compute(self, group: Group, images: Read) -> list[Found] | None:
-        """What is found in a group's tiles, still on the device, which may be computing it yet.
+        """What is found in a group's tiles; the device may be computing it yet.
 
         ``None`` = all of it is background.
         """
@@ -160,7 +158,7 @@ class SlideWork:
         except MemoryRanOut:
             pass
         try:
-            return [self._find((tile,), [image])[0] for tile, image in zip(group, images, strict=True)]
+            return [self._find((tile,), images.part(number))[0] for number, tile in enumerate(group)]
         except MemoryRanOut:
             tile = self._sizes.tile
             raise ImageError(
@@ -178,9 +176,9 @@ class SlideWork:
             if found is not None:
                 inside = self._area.at(tile.write)
                 kept, sure = found[number]
-                np.copyto(mask, kept.cpu().numpy(), where=True if inside is None else inside)
+                np.copyto(mask, kept.array(), where=True if inside is None else inside)
                 if sure is not None:
-                    self.mask.write_confidence(tile.write, sure.cpu().numpy() * (mask > 0))
+                    self.mask.write_confidence(tile.write, sure.array() * (mask > 0))
             written.append((tile.write, self.mask.write(tile.write, mask)))
         return written
 
@@ -217,14 +215,15 @@ class SlideWork:
         overview = self.mask.levels[self.mask.overview][...]
         return float(np.count_nonzero(overview) / overview.size)
 
-    def _find(self, group: Group, images: list[NDArray[np.float32]]) -> list[Found]:
-        with nullcontext() if self._pools is None else self._pools.held():
-            logits = self._network.logits(np.stack(images))
-        found = []
-        for tile, result in zip(group, logits, strict=True):
+    def _find(self, group: Group, images: Sent) -> list[Found]:
+        receive = self._network.transfer.receive
+        found: list[Found] = []
+        for tile, result in zip(group, self._network.logits(images), strict=True):
             kept = result[(slice(None), *tile.keep.slices)]
-            sure = (probabilities(kept).amax(0) * 255).round().to(torch.uint8) if self.objects else None
-            found.append((classes(kept, self._request.threshold), sure))
+            sure = (
+                receive((probabilities(kept).amax(0) * 255).round().to(torch.uint8)) if self.objects else None
+            )
+            found.append((receive(classes(kept, self._request.threshold)), sure))
         return found
 
     def _preparation(self, slide: Slide) -> Preparation:

@@ -1,0 +1,171 @@
+"""Layers that pass over memory once where PyTorch passes twice or more, for the device they run on.
+
+A convolution writes its result; a bias, a ReLU, a sum and a join each read and write it again. On wide
+maps these passes take as long as the arithmetic. The values stay the same, or are rounded less often.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, Self, cast
+
+import torch
+from torch import Tensor, nn
+
+from src_model.inference.folding import is_sequence, set_weights
+from src_model.models.decoders import LightUpBlock, UpBlock
+from src_model.models.encoders import BasicBlock
+from src_model.models.experts import Expert
+from src_model.models.mixture_ends import Dock
+
+_ALIGNED = 8
+"""Channels in whole groups of so many are read fastest."""
+
+
+def fuse_passes(model: nn.Module) -> None:
+    """Put such layers into a network, in place.
+
+    Parameters
+    ----------
+    model
+        Rewritten by :func:`src_model.inference.optimise.optimise`, with the number type and on the device
+        that it keeps; images (2-D).
+    """
+    if not _supported(next(model.parameters()).device):
+        return
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, BasicBlock):
+                setattr(module, name, FusedBlock(child))
+            if isinstance(child, (UpBlock, LightUpBlock)):
+                setattr(module, name, JoinedUp(child))
+    for module in list(model.modules()):
+        if is_sequence(module) or isinstance(module, Dock):
+            _fuse_row(module)
+        if isinstance(module, Expert):
+            module.register_module("mix", ConvRelu.of(cast(nn.Conv2d, module.mix)))
+            module.register_module("relu", nn.Identity())
+
+
+def _supported(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.version.hip is None
+    return device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+
+
+def _fuse_row(row: nn.Module) -> None:
+    """Of layers that run one after the other: each convolution with the ReLU behind it."""
+    layers = [(name, layer) for name, layer in row.named_children() if not isinstance(layer, nn.Identity)]
+    for (name, layer), (later, activation) in pairwise(layers):
+        if type(layer) is nn.Conv2d and layer.groups == 1 and type(activation) is nn.ReLU:
+            setattr(row, name, ConvRelu.of(layer))
+            setattr(row, later, nn.Identity())
+
+
+class Fused(nn.Conv2d):
+    """A convolution with something behind it."""
+
+    @classmethod
+    def of(cls, conv: nn.Conv2d) -> Self:
+        """The same weights."""
+        made = cls(
+            conv.in_channels,
+            conv.out_channels,
+            cast(Any, conv.kernel_size),
+            cast(Any, conv.stride),
+            cast(Any, conv.padding),
+            cast(Any, conv.dilation),
+            conv.groups,
+            bias=conv.bias is not None,
+            device="meta",
+            dtype=conv.weight.dtype,
+        )
+        set_weights(made, conv.weight, conv.bias)
+        return made.eval()
+
+
+class ConvRelu(Fused):
+    """A convolution and its ReLU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As the convolution, then the ReLU."""
+        x = x.to(self.weight.dtype)
+        result: Tensor
+        if x.is_cuda:
+            place: Any = (self.stride, self.padding, self.dilation, self.groups)
+            result = torch.cudnn_convolution_relu(x, self.weight, self.bias, *place)
+        else:
+            place = (self.padding, self.stride, self.dilation, self.groups)
+            convolve = torch.ops.mkldnn._convolution_pointwise
+            result = convolve(x, self.weight, self.bias, *place, "relu", [], "")
+        return result
+
+
+class AddRelu(Fused):
+    """A convolution, what is added to its result, and the ReLU of the sum."""
+
+    def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        """As the convolution of ``x``, plus ``added``, then the ReLU."""
+        assert added is not None
+        added = added.to(self.weight.dtype)
+        result: Tensor
+        if x.is_cuda:
+            place: Any = (self.stride, self.padding, self.dilation, self.groups)
+            result = torch.cudnn_convolution_add_relu(x, self.weight, added, 1.0, self.bias, *place)
+        else:
+            place = (self.padding, self.stride, self.dilation, self.groups)
+            convolve = torch.ops.mkldnn._convolution_pointwise.binary
+            result = convolve(x, added, self.weight, self.bias, *place, "add", 1.0, "relu", [], "")
+        return result
+
+
+class FusedBlock(nn.Module):
+    """:class:`src_model.models.encoders.BasicBlock` in two steps."""
+
+    def __init__(self, block: BasicBlock) -> None:
+        super().__init__()
+        self.downsample = block.downsample
+        self.first, self.second = ConvRelu.of(block.conv1), AddRelu.of(block.conv2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As the block."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        result: Tensor = self.second(self.first(x), shortcut)
+        return result
+
+
+class JoinedUp(nn.Module):
+    """A decoder's block that writes what it up-samples at once where it is joined with the skip.
+
+    A transposed convolution of 2 x 2 pixels with a step of 2 is a pointwise one to four times the
+    channels, each quarter of which goes to one of the four pixels.
+    """
+
+    def __init__(self, block: UpBlock | LightUpBlock) -> None:
+        super().__init__()
+        up = cast(nn.ConvTranspose2d, block.up[0] if isinstance(block, UpBlock) else block.up)
+        weight = up.weight.permute(2, 3, 1, 0).reshape(-1, up.in_channels, 1, 1)
+        bias = None if up.bias is None else up.bias.repeat(4)
+        point = nn.Conv2d(up.in_channels, len(weight), 1, bias=bias is not None, dtype=weight.dtype)
+        set_weights(point, weight, bias)
+        self.point = ConvRelu.of(point) if isinstance(block, UpBlock) else point
+        self.channels = up.out_channels
+        self.rest = block.conv if isinstance(block, UpBlock) else nn.Sequential(block.depthwise, *block.conv)
+
+    def forward(self, below: Tensor, skip: Tensor) -> Tensor:
+        """``(B, C, H, W)`` and ``(B, S, 2H, 2W)`` to ``(B, C/2, 2H, 2W)``."""
+        points = self.point(below)
+        count, _, height, width = points.shape
+        seen = skip.shape[1]
+        joined = torch.empty(
+            (count, seen + self.channels, 2 * height, 2 * width),
+            dtype=points.dtype,
+            device=points.device,
+            memory_format=torch.channels_last,
+        )
+        joined[:, :seen].copy_(skip)
+        places = joined.permute(0, 2, 3, 1).view(count, height, 2, width, 2, -1)[..., seen:]
+        quarters = points.permute(0, 2, 3, 1).reshape(count, height, width, 2, 2, self.channels)
+        places.copy_(quarters.transpose(2, 3))
+        result: Tensor = self.rest(joined)
+        return result

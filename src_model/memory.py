@@ -1,0 +1,69 @@
+"""Keeps the memory of large maps from one step to the next, instead of asking the system for it again.
+
+The C library of Linux gives a freed block of some size back at once. A network frees its maps layer by
+layer, so each is made of new pages that the system fills with zeros, which takes about as long as the
+arithmetic on a processor.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
+_KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_ARENA_MAX, 1))
+_DEFAULT = ((_MMAP_MAX, 65536), (_TRIM_THRESHOLD, 128 << 10), (_ARENA_MAX, 0))
+"""Of glibc, ``mallopt(3)``."""
+
+_lock = threading.Lock()
+_inside = 0
+
+
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """Inside, what is freed is kept for the next map; after it all that is free goes back to the system.
+
+    Holds for the whole process, as long as anyone is inside. Without effect but with glibc.
+    """
+    library = _glibc()
+    if library is None:
+        yield
+        return
+    _enter(library)
+    try:
+        yield
+    finally:
+        _leave(library)
+
+
+def _enter(library: Any) -> None:
+    global _inside
+    with _lock:
+        _inside += 1
+        if _inside == 1:
+            _tell(library, _KEEP)
+
+
+def _leave(library: Any) -> None:
+    global _inside
+    with _lock:
+        _inside -= 1
+        if not _inside:
+            _tell(library, _DEFAULT)
+            library.malloc_trim(0)
+
+
+def _tell(library: Any, settings: tuple[tuple[int, int], ...]) -> None:
+    for name, value in settings:
+        library.mallopt(name, value)
+
+
+@cache
+def _glibc() -> Any:
+    """The C library, or ``None`` where it is another one."""
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
