@@ -4,7 +4,7 @@ Made-up images, no augmentation, fresh weights: only the time matters. Both are 
 epoch after the other in turn; the first epoch of each, which fills the memory, is told apart. Prints one
 JSON object.
 
-    python benchmarks/frozen_features.py [--device cpu] [--images 16] [--side 224] [--batch 4] [--epochs 2]
+    python benchmarks/frozen_features.py [--device cpu] [--precision auto] [--images 16] [--batch 4]
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="auto")
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--side", type=int, default=224)
     parser.add_argument("--batch", type=int, default=4)
@@ -85,6 +86,7 @@ def main() -> None:
                 "augment": dict.fromkeys(AugmentConfig.model_fields, 0.0),
                 "batch_size": given.batch,
                 "device": given.device,
+                "precision": given.precision,
             }
         )
         sources = load_sources(config)
