@@ -66,7 +66,7 @@ class FrozenFeatures:
             return [torch.cat(level) for level in zip(*each, strict=True)]
 
     def _one(self, sample: Sample, image: Tensor) -> list[Tensor]:
-        key = blake2b(sample.image, digest_size=16).digest()
+        key = blake2b(sample.image.data, digest_size=16).digest()
         if key not in self._kept:
             with autocast(self._device, self._precision):
                 self._kept[key] = self._model.features(image)
