@@ -40,7 +40,8 @@ class FrozenFeatures:
         Its encoder and bottleneck are frozen and in evaluation mode. The averaged network has the same
         ones, so these features serve both.
     device, precision
-        As in training. The features stay on the device that computed them, in that precision.
+        As in training. The features stay on the device that computed them, in that precision; to fetch
+        them from the main memory takes a GPU longer than to compute them anew.
     """
 
     def __init__(self, model: UTANet, device: torch.device, precision: Precision) -> None:
