@@ -130,6 +130,11 @@ class AugmentConfig(Frozen):
     zoom: float = Field(default=0.15, ge=0.0, le=1.0)
     """Largest change of size in ``shift_scale_rotate``: 0.15 = between 1/1.15 and 1.15."""
 
+    @property
+    def off(self) -> bool:
+        """Whether every image stays as it is, in every epoch."""
+        return not any(chance for key, chance in self if key != "zoom")
+
 
 class VolumeConfig(Frozen):
     """How volumes reach a 3-D network; images do not use it."""

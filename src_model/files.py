@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import secrets
@@ -14,6 +15,9 @@ from src_model.errors import OutputError
 
 TEMPORARY_SUFFIX = ".part"
 """Ends the name of every file that is still being written; leftovers may be deleted."""
+
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""The disk is full, or the user's share of it is."""
 
 
 @contextlib.contextmanager
@@ -142,6 +146,9 @@ def _sync_folder(folder: Path) -> None:
 
 def _output_error(target: Path, error: OSError) -> OutputError:
     reason = error.strerror or str(error)
-    return OutputError(
-        f"Could not write {target}: {reason}. Choose a folder that exists, is writable and has free space."
+    remedy = (
+        "Free some space on that disk, or choose another folder."
+        if error.errno in _FULL
+        else "Choose a folder that exists, is writable and has free space."
     )
+    return OutputError(f"Could not write {target}: {reason}. {remedy}")

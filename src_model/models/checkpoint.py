@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from src_model import __version__
 from src_model.config import ClassInfo, DomainInfo, Normalisation
-from src_model.errors import CheckpointError, ModelError, OutputError
-from src_model.files import atomic_path
+from src_model.errors import CheckpointError, ModelError
 from src_model.models.header import CheckpointInfo, read_checkpoint_info
 from src_model.models.registry import create_model
+from src_model.tensors import write_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -87,10 +87,8 @@ def save_checkpoint(
         When the file cannot be written.
     """
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
 
-    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    tensors = dict(model.state_dict())
     if half:
         tensors = {key: _halved(key, value) for key, value in tensors.items()}
     named = tuple(classes)
@@ -111,11 +109,7 @@ def save_checkpoint(
         training=dict(training or {}),
         domains=dict(domains or {}),
     )
-    with atomic_path(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata=info.to_metadata())
-        except SafetensorError as error:
-            raise OutputError(f"Could not write {path}: {error}.") from error
+    write_tensors(path, tensors, info.to_metadata())
     return Path(path)
 
 

@@ -6,6 +6,7 @@ through :class:`src_model.models.skips.MixtureOfSkips`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -124,6 +125,7 @@ class UTANet(SegmentationModel):
         top_k: int | None = None,
         routing: Routing | Tensor | None = None,
         domain: Any = None,
+        features: Sequence[Tensor] | None = None,
     ) -> Segmentation:
         """Segment a batch.
 
@@ -138,6 +140,8 @@ class UTANet(SegmentationModel):
             Used instead of the routers' decision; see :meth:`MixtureOfSkips.forward`.
         domain
             Must be ``None``.
+        features
+            What :meth:`features` gave for ``x``, so that the encoder need not run again.
 
         Returns
         -------
@@ -154,7 +158,7 @@ class UTANet(SegmentationModel):
         chosen = self._top_k
         if top_k is not None and self.num_experts:
             chosen = check_top_k(top_k, self.num_experts)
-        levels = self._levels(x)
+        levels = self.features(x) if features is None else list(features)
         decision: Routing | None = None
         if self.mixture is None:
             if routing is not None:
@@ -170,8 +174,20 @@ class UTANet(SegmentationModel):
             crop_to(logits, size), balance, tuple(crop_to(side, size) for side in auxiliary), decision
         )
 
-    def _levels(self, x: Tensor) -> list[Tensor]:
-        """Features of all levels of the padded image, finest first."""
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What encoder and bottleneck make of a batch, without any mixing.
+
+        Parameters
+        ----------
+        x
+            As for :meth:`forward`.
+
+        Returns
+        -------
+        list of Tensor
+            ``(B, C, H / s, W / s)`` of the padded image for each level's channels C and stride s, finest
+            first.
+        """
         *fine, deepest = self.encoder(pad_to_multiple(x, self.required_multiple))
         return [*fine, self.bottleneck(deepest)]
 
@@ -201,7 +217,7 @@ class UTANet(SegmentationModel):
         if self.mixture is None:
             raise ModelError("A network of stage 1 has no experts; use a checkpoint of stage 2.")
         self.check_input(x)
-        levels = self._levels(x)
+        levels = self.features(x)
         maps = self.mixture.expert_maps(levels[: len(self.mixture.channels)])
         stride = self.mixture.strides[self.mixture.reference_level]
         height, width = (-(-length // stride) for length in x.shape[2:])

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from src_model.config import TrainConfig
+from src_model.errors import OutputError
 from src_model.models.checkpoint import load_checkpoint, read_checkpoint_info, save_checkpoint
 from src_model.models.registry import list_models
 from src_model.training.history import EpochRecord, History
@@ -33,8 +34,9 @@ class Keeper:
         Raises
         ------
         OutputError
-            When the disk is full or the folder is not writable; what was saved before is intact.
+            When the folder is gone or not writable, or the disk is full; what was saved before is intact.
         """
+        self.folder.check_there()
         history, stage, sources = state.history, work.stage, work.sources
         newest = history.records[-1]
         improved = newest == history.best(stage)
@@ -51,7 +53,11 @@ class Keeper:
                 domains=sources.domains,
             )
         average = None if work.average is None else work.average.model
-        save_state(self.folder.state, state, work.model, work.optimiser, stage, average)
+        try:
+            save_state(self.folder.state, state, work.model, work.optimiser, stage, average)
+        except OutputError:
+            self.folder.discard(newest)
+            raise
         self.tidy(history)
         return improved
 
@@ -65,6 +71,7 @@ class Keeper:
 
     def complete(self, history: History, stage: Stage) -> None:
         """Write the whole history of a stage that is done into its best checkpoint."""
+        self.folder.check_there()
         path = self.folder.best(history.best(stage))
         until = history.records.index(history.of(stage)[-1]) + 1
         if len(read_checkpoint_info(path).history) != until:

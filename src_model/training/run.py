@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 from src_model.config import TrainConfig
-from src_model.errors import Stopped
+from src_model.errors import CheckpointError, OutputError, Stopped
 from src_model.events import (
     CheckpointSaved,
     Control,
@@ -27,7 +27,7 @@ from src_model.training.scoring import write_reports
 from src_model.training.sources import Sources
 from src_model.training.stage_work import Compute, StageWork
 from src_model.training.stages import Plan, Stage
-from src_model.training.state import RunState, load_tensors
+from src_model.training.state import RunState, load_tensors, read_state
 from src_model.training.usage import dominance_warnings
 
 
@@ -51,7 +51,19 @@ class Run:
         self.keeper = Keeper(config, plan, folder)
 
     def events(self, state: RunState, sources: Sources) -> Iterator[Event]:
-        """All events of a run that goes on from ``state``."""
+        """All events of a run that goes on from ``state``.
+
+        Raises
+        ------
+        OutputError
+            When the folder is gone or not writable, or the disk is full; says what is kept.
+        """
+        try:
+            yield from self._events(state, sources)
+        except OutputError as error:
+            raise OutputError(f"{error} {self._kept()}".rstrip()) from error
+
+    def _events(self, state: RunState, sources: Sources) -> Iterator[Event]:
         self.state, self.sources = state, sources
         self.compute = Compute.resolve(self.config)
         self.clock = Clock(self.plan.stages, state.history)
@@ -213,6 +225,19 @@ class Run:
                     f"Stage {stage.name} of this run is over after {len(history.of(stage))} epochs; its new "
                     f"number, {stage.settings.epochs}, has no effect. Start a new run to train it longer."
                 )
+
+    def _kept(self) -> str:
+        """What is left of a run that could not write, as the state on disk has it."""
+        if not self.folder.reachable:
+            return ""
+        try:
+            last = read_state(self.folder.state).history.records[-1]
+        except CheckpointError:
+            return "No epoch was saved yet: resume the run afterwards to begin again."
+        return (
+            f"Everything up to stage {last.stage}, epoch {last.epoch} is kept: resume the run afterwards to "
+            "go on."
+        )
 
     def _stopped(self) -> RunStopped:
         position = self._position()

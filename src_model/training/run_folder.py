@@ -77,6 +77,30 @@ class RunFolder:
             except OSError:
                 shutil.copy2(self.best(record), temporary)
 
+    @property
+    def reachable(self) -> bool:
+        """Whether the folder that was locked is still there."""
+        return os.path.exists(self.path / _LOCK)  # noqa: PTH110 - never raises
+
+    def check_there(self) -> None:
+        """Refuse to go on without the folder that was locked: writing would make another one.
+
+        Raises
+        ------
+        OutputError
+            When it was deleted or moved, or can no longer be reached.
+        """
+        if not self.reachable:
+            raise OutputError(
+                f"The run folder {self.path} was deleted or moved, or can no longer be reached; put it back "
+                "and resume the run, or start a new one."
+            )
+
+    def discard(self, record: EpochRecord) -> None:
+        """Delete the checkpoint of an epoch that no state names."""
+        with suppress(OSError):
+            self.best(record).unlink(missing_ok=True)
+
     def prune(self, keep: list[EpochRecord]) -> None:
         """Delete best checkpoints other than those to keep."""
         kept = {self.best(record) for record in keep}
@@ -152,6 +176,8 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             owner = stack.enter_context(lock_file(path / _LOCK))
         except OSError as error:
+            if new:
+                _remove_unused(path)
             raise OutputError(
                 f"Cannot use {path} as run folder: {error.strerror}; choose a folder that can be written to."
             ) from error
@@ -162,15 +188,15 @@ def _locked(path: Path) -> Iterator[None]:
             )
         try:
             yield
-        except (ConfigError, DataError):
+        except (ConfigError, DataError, OutputError):
             if new:
                 _remove_unused(path)
             raise
 
 
 def _remove_unused(path: Path) -> None:
-    """Remove a folder that nothing but the lock was written into: the run was refused."""
-    if [file.name for file in path.iterdir()] == [_LOCK]:
-        with suppress(OSError):
+    """Remove a folder that nothing but the lock was written into: the run never began."""
+    with suppress(OSError):
+        if [file.name for file in path.iterdir()] == [_LOCK]:
             (path / _LOCK).unlink()
             path.rmdir()

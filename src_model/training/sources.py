@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, zip_longest
+from pathlib import Path
 from typing import Protocol
 
 from src_model.config import CLASS_COLORS, ClassInfo, DomainInfo, Normalisation, TrainConfig
@@ -18,7 +19,7 @@ from src_model.data.problems import summarise
 from src_model.data.sample import Sample
 from src_model.data.splits import split_cases
 from src_model.data.store import load_usable
-from src_model.errors import ConfigError
+from src_model.errors import ConfigError, DataError
 from src_model.models.header import read_checkpoint_info
 from src_model.models.registry import list_models, models_with_domains
 from src_model.training.domains import known_domains, read_datasets
@@ -97,6 +98,7 @@ def load_sources(config: TrainConfig) -> Sources:
         )
     listing = find_cases(data.root, data.layout, mask_endings=data.mask_endings)
     pairs, unusable = load_usable(listing.cases, data, config.model)
+    _check_there(data.root)
     training, validation = split_cases(pairs, data, config.seed)
     refuse_leaks(training, validation)
     start = config.model.stage1_from
@@ -117,6 +119,7 @@ def load_sources(config: TrainConfig) -> Sources:
 def _load_volumes(config: TrainConfig) -> Sources:
     datasets = read_datasets(config.data, config.model.name)
     loaded = {name: load_divided(dataset, config, name) for name, dataset in datasets.items()}
+    _check_there(config.data.root, *config.data.more_roots)
     divided = {name: parts for name, (parts, _) in loaded.items()}
     learned, scored, infos = volume_sets(config, datasets, divided)
     found = [problem for dataset in datasets.values() for problem in dataset.findings]
@@ -131,6 +134,15 @@ def _load_volumes(config: TrainConfig) -> Sources:
         tuple(digest for training, _ in divided.values() for digest in _digests(training)),
         held_out=tuple(tuple(_ids(validation)) for _, validation in divided.values()),
     )
+
+
+def _check_there(*roots: Path) -> None:
+    """Refuse to learn from what was read of a folder before it vanished."""
+    for root in roots:
+        if not root.is_dir():
+            raise DataError(
+                f"The folder {root} vanished while its images were read; put it back and start again."
+            )
 
 
 def _classes(names: Sequence[str], num_classes: int) -> tuple[ClassInfo, ...]:

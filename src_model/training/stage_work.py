@@ -12,6 +12,7 @@ from src_model.config import TrainConfig
 from src_model.device import Precision, resolve_device, resolve_precision
 from src_model.models.base import SegmentationModel
 from src_model.training.average import MovingAverage
+from src_model.training.frozen import frozen_features
 from src_model.training.history import EpochRecord
 from src_model.training.losses import Objective
 from src_model.training.optim import cosine, make_optimiser, set_learning_rate
@@ -73,6 +74,9 @@ class StageWork:
         decay = config.weight_average
         self.average = MovingAverage(self.model, decay, stage.prefix) if decay else None
         self.objective = Objective(config.balance_weight, self.model.auxiliary_weights)
+        unchanging = config.augment.off
+        images = len(sources.validation) + (len(sources.training) if unchanging else 0)
+        self.features = frozen_features(self.model, stage, config, images, *compute)
         self.stepper = Stepper(
             self.model,
             self.optimiser,
@@ -82,6 +86,7 @@ class StageWork:
             seed=config.seed,
             micro_batch=micro_batch,
             between=between,
+            features=self.features if unchanging else None,
         )
 
     @property
@@ -131,6 +136,7 @@ class StageWork:
             patch_size=self.config.volume.patch_size,
             between=self._between,
             place=Place(self.stage.name, epoch, len(self._results)),
+            features=self.features,
         )
         samples = sum(result.samples for result in self._results)
         return EpochRecord(

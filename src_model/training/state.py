@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from src_model.errors import CheckpointError, OutputError
-from src_model.files import atomic_path
+from src_model.errors import CheckpointError
+from src_model.tensors import write_tensors
 from src_model.training.history import EpochRecord, History
 from src_model.training.optim import load_optimiser_tensors, optimiser_tensors
 from src_model.training.stages import Stage
@@ -71,14 +70,7 @@ def save_state(
         "micro_batch": state.micro_batch,
         "history": [record.to_dict() for record in state.history.records],
     }
-    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    with atomic_path(path) as temporary:
-        try:
-            save_file(plain, temporary, metadata={_KEY: json.dumps(values)})
-        except SafetensorError as error:
-            raise OutputError(
-                f"Could not write {path}: {error}. Free some space on that disk, then resume the run."
-            ) from error
+    write_tensors(path, tensors, {_KEY: json.dumps(values)})
 
 
 def read_state(path: Path) -> RunState:

@@ -14,6 +14,7 @@ from torch.optim import AdamW
 from src_model.device import Precision, autocast, is_out_of_memory
 from src_model.errors import DeviceError, NonFiniteLossError
 from src_model.models.base import SegmentationModel
+from src_model.training.frozen import FrozenFeatures, forward
 from src_model.training.losses import Losses, Objective
 from src_model.training.seeding import seeded
 from src_model.training.usage import UsageMeter
@@ -79,6 +80,8 @@ class Stepper:
         Samples in a part at first; an attribute that may shrink.
     between
         Called before each part: blocks in a pause, raises ``Stopped``.
+    features
+        Of a frozen encoder, where they are remembered.
     """
 
     def __init__(
@@ -92,11 +95,12 @@ class Stepper:
         seed: int,
         micro_batch: int,
         between: Callable[[], None],
+        features: FrozenFeatures | None = None,
     ) -> None:
         self.model, self.optimiser, self.objective = model, optimiser, objective
         self.device, self.precision, self.seed = device, precision, seed
         self.micro_batch = micro_batch
-        self._between = between
+        self._between, self.features = between, features
 
     def step(
         self, load: Callable[[int], Sample], indices: Sequence[int], place: Place, usage: UsageMeter
@@ -156,7 +160,7 @@ class Stepper:
         """Add the gradient of one part, weighted by its share of the step."""
         images, masks = to_batch(samples, self.device)
         with autocast(self.device, self.precision):
-            output = self.model(images, domain=samples[0].domain)
+            output = forward(self.model, images, samples, self.features)
         losses = self.objective(output, masks)
         torch.autograd.backward(losses.total * share)
         routing = output.routing

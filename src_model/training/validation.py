@@ -15,6 +15,8 @@ from src_model.errors import DeviceError, NonFiniteLossError
 from src_model.inference.volume import predict_volume
 from src_model.metrics.pixel import dice, iou
 from src_model.models.base import SegmentationModel
+from src_model.training.frozen import FrozenFeatures
+from src_model.training.frozen import forward as run_network
 from src_model.training.losses import Objective
 from src_model.training.steps import Place, to_batch
 
@@ -50,6 +52,7 @@ def validate(
     patch_size: Sequence[int],
     between: Callable[[], None],
     place: Place,
+    features: FrozenFeatures | None = None,
 ) -> Scores:
     """Score ``model`` in evaluation mode, in which it is left.
 
@@ -70,6 +73,8 @@ def validate(
         Called before each forward pass: blocks in a pause, raises ``Stopped``.
     place
         Which step came last, for messages.
+    features
+        Of a frozen encoder, where they are remembered.
 
     Raises
     ------
@@ -84,20 +89,19 @@ def validate(
     volumes = model.dims == 3
     place_of_images = torch.device("cpu") if volumes else device  # only patches go to the device
 
-    def forward(images: Tensor, domain: str | None) -> Tensor:
+    def forward(images: Tensor, samples: Sequence[Sample]) -> Tensor:
         with torch.inference_mode(), autocast(device, precision):
             if volumes:
                 logits = predict_volume(
                     model,
                     images[0].numpy(),
-                    domain=domain,
+                    domain=samples[0].domain,
                     patch_size=patch_size,
                     overlap=_OVERLAP,
                     between=between,
                 )
                 return torch.from_numpy(logits)[None]
-            flat: Tensor = model(images).logits.float()
-            return flat
+            return run_network(model, images, samples, features).logits.float()
 
     for group in _groups(images, 0 if volumes else pixels):
         between()
@@ -151,7 +155,7 @@ def _groups(images: Iterable[Sample], pixels: int) -> Iterator[list[Sample]]:
 
 
 def _score(
-    forward: Callable[[Tensor, str | None], Tensor],
+    forward: Callable[[Tensor, Sequence[Sample]], Tensor],
     samples: list[Sample],
     objective: Objective,
     device: torch.device,
@@ -159,7 +163,7 @@ def _score(
     """Scores of each sample; ``None`` when memory ran out."""
     try:
         images, masks = to_batch(samples, device)
-        logits = forward(images, samples[0].domain)
+        logits = forward(images, samples)
         losses = [
             float(objective.segmentation(logits[i : i + 1], masks[i : i + 1])) for i in range(len(samples))
         ]
