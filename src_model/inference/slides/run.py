@@ -152,6 +152,7 @@ def segment_slide(
         yield SlideStopped(source=slide.path.name, mask=None, done=0, total=0, message=message)
         return
     with only_one(work.path):
+        work.mend()
         yield from _events(work, network, control)
 
 
@@ -189,8 +190,8 @@ def _events(work: SlideWork, network: Network, control: Control) -> Iterator[Eve
         return
     if work.damaged:
         yield Warned(
-            message=f"{len(work.damaged)} pieces of {work.name} could not be decoded and count as blank: "
-            f"{work.reader.reason or 'see an earlier run'}"
+            message=f"{_pieces(len(work.damaged))} of {work.name} could not be decoded and count as blank; "
+            f"the first one: {work.reader.reason or 'see an earlier run'}"
         )
     yield SlideFinished(
         source=work.name,
@@ -202,6 +203,10 @@ def _events(work: SlideWork, network: Network, control: Control) -> Iterator[Eve
         count=objects.number if objects else None,
         seconds=time.perf_counter() - begun,
     )
+
+
+def _pieces(count: int) -> str:
+    return "1 piece" if count == 1 else f"{count:,} pieces"
 
 
 class _Objects(NamedTuple):

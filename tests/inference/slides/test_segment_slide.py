@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from src_model import segment
+from src_model.config import ClassInfo
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import Slide
 from src_model.errors import ConfigError, DataError, DeviceError, ImageError, OutputError
@@ -65,6 +66,17 @@ def test_the_mask_is_that_of_the_whole_image(slide: Path, pixels: np.ndarray, mo
     assert done.mask.complete
     assert done.mask.pixel_size_um == pytest.approx(0.5)
     assert not list(slide.parent.rglob(".lock"))
+
+
+def test_the_mask_tells_the_classes_of_the_model_and_their_colours(
+    slide: Path, bright: Callable[..., Checkpoint]
+) -> None:
+    gland = ClassInfo(name="gland", color="#abcdef")
+    three = dataclasses.replace(bright(3, 4, window=9, multiple=4), classes=(gland,))
+    known = run(slide, three, objects=True).mask
+    assert [info.name for info in known.classes] == ["gland", "class 2", "class 3"]
+    assert known.classes[0] == gland
+    assert LabelPyramid.open(slide.with_name("case_objects.ome.zarr")).classes == ()
 
 
 def test_what_is_told_while_it_grows_is_what_lies_there(slide: Path, model: Checkpoint) -> None:
@@ -223,7 +235,7 @@ def test_a_piece_that_cannot_be_decoded_is_marked_and_costs_no_other(
     slide = Slide.of_arrays([Broken(pixels)], axes="YXC", name="torn")
     done = run(slide, model, out=tmp_path)
     assert done.last.damaged == ((256, 512, 256, 256),)
-    assert "1 pieces of torn could not be decoded" in done.warnings
+    assert "1 piece of torn could not be decoded" in done.warnings
     repaired = pixels.copy()
     repaired[256:512, 512:768] = 255
     np.testing.assert_array_equal(done.mask.levels[0][...], untiled(repaired, model))
