@@ -136,7 +136,7 @@ def measure(
 
 def _as_array(values: Any) -> NDArray[Any]:
     """A column of features; words as napari's tables keep them become an array of text."""
-    array = values.to_numpy()
+    array: NDArray[Any] = values.to_numpy()
     return array if array.dtype.kind in "biuf" else array.astype(str)
 
 

@@ -1,10 +1,11 @@
-"""The journal of a label pyramid: which of its chunks are written, so that a killed work can go on."""
+"""The journal of a label pyramid tells which chunks are written, so that a killed work can go on."""
 
 from __future__ import annotations
 
 import errno
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,13 @@ from numpy.typing import NDArray
 _NAME = "written.bin"
 _RECORD = np.dtype("<u4")
 _PAIR = 2 * _RECORD.itemsize
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove the chunks of a pyramid that were begun and not ended."""
+    with suppress(OSError):  # the folder may be gone
+        for leftover in folder.rglob("*.partial"):
+            leftover.unlink(missing_ok=True)
 
 
 class Journal:

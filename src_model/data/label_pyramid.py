@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src_model.config import ClassInfo
-from src_model.data.label_journal import Journal
+from src_model.data.label_journal import Journal, remove_partial
 from src_model.data.label_levels import GrowingLevels, each
 from src_model.data.label_metadata import (
     OWN,
@@ -266,6 +266,7 @@ class LabelPyramid:
         try:
             yield
         except OSError as error:
+            remove_partial(self.path)
             raise OutputError(
                 f"Could not write to {self.path}: {reason_of(error)}; what is written is kept: make space "
                 "there, then do the same again."
@@ -290,8 +291,7 @@ class LabelPyramid:
 
     def mend(self) -> None:
         """Remove what a killed work left half-written; for the one who goes on writing only."""
-        for leftover in self.path.rglob("*.partial"):
-            leftover.unlink(missing_ok=True)
+        remove_partial(self.path)
         self._journal.mend()
 
 

@@ -1,13 +1,17 @@
 """Masks of whole slides on disk: they grow chunk by chunk, and can be read at any time."""
 
+import errno
+import io
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from src_model.config import CLASS_COLORS, ClassInfo
 from src_model.data import label_levels
+from src_model.data.label_journal import Journal
 from src_model.data.label_levels import most_frequent
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import open_slide
@@ -182,6 +186,58 @@ def test_a_mask_of_an_older_version_has_classes_without_colours(tmp_path):
         ("gland", CLASS_COLORS[0]),
         ("tumour", CLASS_COLORS[1]),
     ]
+
+
+def is_full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere/0.1234.partial")
+
+
+def test_a_full_disk_while_it_is_made_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(Journal, "begin", is_full)
+    with pytest.raises(OutputError, match=r"mask\.zarr: No space left on device\. Choose a folder"):
+        make(tmp_path / "mask.zarr")
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_that_lies_there_already_is_never_replaced(tmp_path):
+    first = make(tmp_path / "mask.zarr", provenance={"job": 1})
+    with pytest.raises(OutputError, match=r"mask\.zarr"):
+        make(tmp_path / "mask.zarr", provenance={"job": 2})
+    assert LabelPyramid.open(first.path).provenance == {"job": 1}
+    assert list(tmp_path.iterdir()) == [first.path]
+
+
+def test_a_note_on_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
+    pyramid = make(tmp_path / "mask.zarr")
+    monkeypatch.setattr("zarr.core.attributes.Attributes.__setitem__", is_full)
+    with pytest.raises(OutputError, match=r"mask\.zarr: No space left on device; what is written is kept"):
+        pyramid.note(pools=[1])
+
+
+def test_a_chunk_that_could_not_be_written_leaves_no_part_of_it(tmp_path, monkeypatch):
+    pyramid = make(tmp_path / "mask.zarr")
+    leftover = pyramid.path / "0" / "c" / "0.1234.partial"
+    leftover.parent.mkdir(parents=True)
+    leftover.touch()
+    monkeypatch.setattr(Journal, "add", is_full)
+    with pytest.raises(
+        OutputError, match=r"No space left on device; what is written is kept: make space"
+    ) as caught:
+        pyramid.write(Box(0, 0, 32, 32), np.ones((32, 32), np.uint8))
+    assert "partial" not in str(caught.value)
+    assert not leftover.exists()
+
+
+def test_a_record_of_the_journal_that_is_cut_short_is_an_error(tmp_path, monkeypatch):
+    class Full(io.FileIO):
+        def write(self, data):
+            return super().write(data[:8])
+
+    pyramid = make(tmp_path / "mask.zarr")
+    monkeypatch.setattr(Path, "open", lambda self, mode, buffering: Full(self, "a"))
+    with pytest.raises(OSError, match="No space left on device"):
+        Journal(pyramid.path).add([(0, 0), (0, 1)])
+    assert Journal(pyramid.path).read().tolist() == [[0, 0]]
 
 
 def test_numbers_of_objects_are_no_classes(tmp_path):

@@ -205,6 +205,8 @@ class GridReader:
 def check_channels(slide: Slide, shape: tuple[int, ...], wanted: int) -> None:
     """Refuse pixels of another number of channels than the network takes.
 
+    Grey is shown to a network of colours. Colours become grey and alpha is dropped; channels never are.
+
     Parameters
     ----------
     slide
@@ -219,16 +221,15 @@ def check_channels(slide: Slide, shape: tuple[int, ...], wanted: int) -> None:
     ImageError
         When they do not fit; names those that the slide has.
     """
-    try:
+    given = shape[-1]
+    if slide.axes != "CYX":
         match_channels(np.zeros(shape, np.float32), wanted)
-    except ImageError:
-        if slide.axes != "CYX":
-            raise
+    elif given != wanted and not (given == 1 and wanted == 3):
         some = "one to be shown as grey, or 3" if wanted == 3 else f"{wanted}"
         raise ImageError(
-            f"{slide.path.name} has {shape[-1]} channels but the model expects "
-            f"{wanted}; choose {some} of {_channel_names(slide)} as 'channels' (`--channels`)."
-        ) from None
+            f"{slide.path.name} has {given} channels but the model expects {wanted}; choose {some} of "
+            f"{_channel_names(slide)} as 'channels' (`--channels`)."
+        )
 
 
 def _channel_names(slide: Slide) -> str:

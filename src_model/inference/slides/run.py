@@ -189,10 +189,7 @@ def _events(work: SlideWork, network: Network, control: Control) -> Iterator[Eve
         yield SlideStopped(source=work.name, mask=work.path, done=done, total=work.tiles, message=message)
         return
     if work.damaged:
-        yield Warned(
-            message=f"{_pieces(len(work.damaged))} of {work.name} could not be decoded and count as blank; "
-            f"the first one: {work.reader.reason or 'see an earlier run'}"
-        )
+        yield Warned(message=_about_damage(work))
     yield SlideFinished(
         source=work.name,
         mask=work.path,
@@ -205,8 +202,14 @@ def _events(work: SlideWork, network: Network, control: Control) -> Iterator[Eve
     )
 
 
-def _pieces(count: int) -> str:
-    return "1 piece" if count == 1 else f"{count:,} pieces"
+def _about_damage(work: SlideWork) -> str:
+    """How many pieces could not be decoded, and why the first of them could not."""
+    pieces, reason = len(work.damaged), work.reader.reason
+    many = f"{pieces:,} pieces" if pieces > 1 else "1 piece"
+    text = f"{many} of {work.name} could not be decoded and {'count' if pieces > 1 else 'counts'} as blank"
+    if not reason:
+        return f"{text}, as an earlier run found."
+    return f"{text}; the first one: {reason}" if pieces > 1 else f"{text}: {reason}"
 
 
 class _Objects(NamedTuple):
