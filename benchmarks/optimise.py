@@ -107,10 +107,10 @@ def cases(model: SegmentationModel, batch: Tensor) -> list[Case]:
     return made
 
 
-def share_of_peak(case: Case) -> str:
-    """The network's arithmetic a second, against that of a matrix product."""
+def share_of_peak(case: Case, rewritten: SegmentationModel) -> str:
+    """The arithmetic of the rewritten network a second, against that of a matrix product."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        case.model(case.batch.to(torch.bfloat16))
+        rewritten(case.batch.to(memory_format=torch.channels_last))
     side = 8192
     a, b = (torch.randn(side, side, device=case.batch.device, dtype=torch.bfloat16) for _ in range(2))
     for _ in range(3):
@@ -165,7 +165,7 @@ def main() -> None:
             case.measure()
     print(table(measured))
     if measured[-1].replay:
-        print(share_of_peak(measured[-1]))
+        print(share_of_peak(measured[-1], optimise(network)))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -32,6 +33,17 @@ class ClassInfo(Frozen):
     """As it is shown to the user."""
     color: str = Field(default=CLASS_COLORS[0], pattern=r"^#[0-9a-fA-F]{6}$")
     """Display colour, ``#rrggbb``."""
+
+
+def named_classes(classes: Sequence[ClassInfo], count: int) -> tuple[ClassInfo, ...]:
+    """``count`` foreground classes; those without a name are numbered and given a colour."""
+    given = tuple(classes)[:count]
+    return given + tuple(
+        ClassInfo(
+            name=f"class {n}" if count > 1 else "foreground", color=CLASS_COLORS[(n - 1) % len(CLASS_COLORS)]
+        )
+        for n in range(len(given) + 1, count + 1)
+    )
 
 
 class Normalisation(Frozen):

@@ -58,7 +58,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: str | Path) -> Iterator[Path]:
+def atomic_folder(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
     """Give a name beside ``path`` for a folder that takes its place when the block ends well.
 
     The block makes the folder. It is named like the files of :func:`atomic_path`; on any error it is
@@ -69,6 +69,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     ----------
     path
         Where the folder shall appear. Missing parent folders are made.
+    replace
+        Whether to replace an earlier one, which is an error otherwise.
 
     Raises
     ------
@@ -82,7 +84,11 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        _swap(temporary, target, earlier)
+        if replace:
+            _swap(temporary, target, earlier)
+        else:
+            temporary.rename(target)  # refused by the system where a folder lies there that is not empty
+            _sync_folder(target.parent)
     except OSError as error:
         raise _output_error(target, error) from error
     finally:
@@ -95,6 +101,11 @@ def atomic_write_text(path: str | Path, text: str) -> Path:
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
     return Path(path)
+
+
+def reason_of(error: BaseException) -> str:
+    """What the system says went wrong, without the names of temporary files."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def remove_leftovers(folder: str | Path, of: str | Path | None = None) -> list[Path]:
@@ -145,7 +156,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _output_error(target: Path, error: OSError) -> OutputError:
-    reason = error.strerror or str(error)
+    reason = reason_of(error)
     remedy = (
         "Free some space on that disk, or choose another folder."
         if error.errno in _FULL

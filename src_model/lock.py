@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 _LOCKED_BYTE = 1 << 16
 """Which byte of the file is locked; beyond the text, which stays readable everywhere."""
@@ -32,21 +32,21 @@ def lock_file(file: Path) -> Iterator[str | None]:
         When the folder cannot be made or the file not be opened.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a+b") as stream:
+    with file.open("a+b", buffering=0) as stream:
         if not _try_lock(stream):
             stream.seek(0)
             yield stream.read(_LOCKED_BYTE).decode(errors="replace").strip() or "unknown"
             return
         stream.truncate(0)
-        stream.write(f"{os.getpid()}\n".encode())
-        stream.flush()
+        with suppress(OSError):  # on a full disk the lock holds without the number
+            stream.write(f"{os.getpid()}\n".encode())
         yield None
 
 
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(stream: BinaryIO) -> bool:
+    def _try_lock(stream: FileIO) -> bool:
         try:
             stream.seek(_LOCKED_BYTE)
             msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
@@ -57,7 +57,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try_lock(stream: BinaryIO) -> bool:
+    def _try_lock(stream: FileIO) -> bool:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

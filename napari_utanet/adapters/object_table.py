@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_utanet.adapters.from_layer import identity
 from napari_utanet.adapters.placement import Placement
 from napari_utanet.adapters.slide_layers import pixel_size_of
+from napari_utanet.adapters.to_layer import role_of
 from src_model.files import atomic_path
 
 Columns = Mapping[str, NDArray[Any]]
@@ -51,6 +53,22 @@ class ObjectTable:
         """(2, 2): upper left and lower right corner of an object in the world."""
         corners = np.array([float(self.columns[name][row]) for name in _CORNERS]).reshape(2, 2)
         return self.placement.to_world(corners - 0.5)
+
+
+def has_table(layer: Any) -> bool:
+    """Whether a layer shows the numbered objects of a slide and has their table as its features."""
+    return role_of(layer) == "slide objects" and set(_CORNERS) <= set(layer.features.columns)
+
+
+def table_of_layer(layer: Any) -> ObjectTable:
+    """The table of a layer that :func:`has_table`, such as one whose objects were found on another day."""
+    columns = {
+        "label" if name == "index" else str(name): _as_array(layer.features[name])
+        for name in layer.features.columns
+    }
+    return ObjectTable(
+        layer.name.removesuffix(" objects"), columns, Placement.of_layer(layer), identity(layer)
+    )
 
 
 def title_of(column: str) -> str:
@@ -114,6 +132,12 @@ def measure(
     if grey is not None:
         table["mean_intensity"] = found["intensity_mean"]
     return table
+
+
+def _as_array(values: Any) -> NDArray[Any]:
+    """A column of features; words as napari's tables keep them become an array of text."""
+    array: NDArray[Any] = values.to_numpy()
+    return array if array.dtype.kind in "biuf" else array.astype(str)
 
 
 def _plain(values: NDArray[Any]) -> list[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_utanet.adapters.from_layer import ImageRequest
-from src_model.config import CLASS_COLORS, ClassInfo
+from src_model.config import ClassInfo
 
 _SHOWN_PERCENTILES = (0.2, 99.8)
 """Of all heat maps together; a few extreme pixels shall not leave the rest dark."""
@@ -19,17 +19,6 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 METADATA_KEY = "napari-utanet"
 """Under this key a layer made here says what it is: its role and the layer it came from."""
-
-
-def named_classes(classes: Sequence[ClassInfo], count: int) -> tuple[ClassInfo, ...]:
-    """``count`` foreground classes; those without a name are numbered and given a colour."""
-    given = tuple(classes)[:count]
-    return given + tuple(
-        ClassInfo(
-            name=f"class {n}" if count > 1 else "foreground", color=CLASS_COLORS[(n - 1) % len(CLASS_COLORS)]
-        )
-        for n in range(len(given) + 1, count + 1)
-    )
 
 
 def mask_layer(

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from napari_utanet.adapters.to_layer import named_classes
-from src_model.config import ClassInfo
+from src_model.config import ClassInfo, named_classes
 
 
 @dataclass(frozen=True)

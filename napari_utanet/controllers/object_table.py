@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from napari_utanet.adapters.from_layer import ImageRequest, from_layer, identity
-from napari_utanet.adapters.object_table import ObjectTable, measure, write_csv
+from napari_utanet.adapters.object_table import ObjectTable, has_table, measure, table_of_layer, write_csv
 from napari_utanet.adapters.placement import Placement
 from napari_utanet.adapters.regions import camera_of, canvas_size, unit_factors, world_units
 from napari_utanet.controllers.run_view import ObjectsView
@@ -43,6 +43,9 @@ class TableSaved:
 class ObjectOffer:
     """Keeps the objects found last at hand for the one button that shows them.
 
+    Objects that are opened from disk with their table are offered too, and those of the layer that is
+    chosen.
+
     Parameters
     ----------
     viewer, view, worker
@@ -55,6 +58,15 @@ class ObjectOffer:
         self._worker = worker
         self._make: Callable[[], ObjectTable | None] = lambda: None
         view.objects_clicked.connect(self.open)
+        viewer.layers.events.inserted.connect(self._opened)
+        viewer.layers.selection.events.active.connect(self._activated)
+        for layer in viewer.layers:
+            self._offer_again(layer)
+
+    def close(self) -> None:
+        """Hear nothing any more."""
+        self._viewer.layers.events.inserted.disconnect(self._opened)
+        self._viewer.layers.selection.events.active.disconnect(self._activated)
 
     def withdraw(self) -> None:
         """There is nothing to show any more."""
@@ -99,6 +111,28 @@ class ObjectOffer:
 
     def on_end(self) -> None:
         """Nothing to do."""
+
+    def _opened(self, event: Any) -> None:
+        self._offer_again(event.value)
+
+    def _activated(self, _event: object = None) -> None:
+        self._offer_again(self._viewer.layers.selection.active)
+
+    def _offer_again(self, layer: Any | None) -> None:
+        """Offer the objects of a layer that were found earlier, where it has their table."""
+        if layer is None or not has_table(layer):
+            return
+        name = identity(layer)
+
+        def make() -> ObjectTable | None:
+            for live in self._viewer.layers:
+                if identity(live) == name and has_table(live):
+                    return table_of_layer(live)
+            self._view.set_status("The objects were deleted; open them again.", error=True)
+            return None
+
+        self._make = make
+        self._view.set_objects_offered(layer.name.removesuffix(" objects"))
 
     def _measure(self, layer: str, source: str, title: str) -> None:
         """Measure the objects as the layer shows them now."""

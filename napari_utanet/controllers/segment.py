@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from napari_utanet.adapters.from_layer import ImageRequest, Stack, from_layer, is_image
 from napari_utanet.adapters.show import show
-from napari_utanet.adapters.to_layer import mask_layer, named_classes, probability_layers
+from napari_utanet.adapters.to_layer import mask_layer, probability_layers
 from napari_utanet.controllers.checkpoints import ModelRead, describe
 from napari_utanet.controllers.choosing import ChoosingController
 from napari_utanet.controllers.layer_choices import Choices, LayerChoices
@@ -23,7 +23,7 @@ from napari_utanet.state import SegmentState
 from napari_utanet.wording import count, duration, time_left
 from napari_utanet.worker import Worker
 from src_model import events as ev
-from src_model.config import ClassInfo
+from src_model.config import ClassInfo, named_classes
 from src_model.errors import CheckpointError, ImageError, UTANetError
 
 Engine = Callable[..., Iterable[object]]
@@ -164,6 +164,7 @@ class SegmentController(ChoosingController):
     def close(self) -> None:
         """Hear nothing any more."""
         self._slides.close()
+        self._objects.close()
         super().close()
 
     def _chosen(self) -> tuple[Any, Path]:

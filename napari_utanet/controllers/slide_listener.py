@@ -19,7 +19,6 @@ from napari_utanet.adapters.slide_results import (
     slide_mask_layer,
     slide_objects_layer,
 )
-from napari_utanet.adapters.to_layer import named_classes
 from napari_utanet.controllers.checkpoints import ModelRead
 from napari_utanet.controllers.run_view import RunView
 from napari_utanet.controllers.slide_work import (
@@ -30,7 +29,7 @@ from napari_utanet.controllers.slide_work import (
 )
 from napari_utanet.wording import amount, count, duration, time_left
 from src_model import events as ev
-from src_model.config import ClassInfo
+from src_model.config import ClassInfo, named_classes
 
 REFRESH_MS = 200
 """At least so long the mask and the bar stay as they are on screen."""

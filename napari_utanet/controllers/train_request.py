@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from napari_utanet.adapters.from_layer import from_layer
 from napari_utanet.adapters.pairs import DrawnPair, Preview, draw_preview
-from napari_utanet.adapters.to_layer import named_classes
 from napari_utanet.controllers.runs import new_run_folder, resumed, unfinished_epochs
 from napari_utanet.samples import sample_folder
 from napari_utanet.shelf import runs_folder
 from napari_utanet.state import TrainState
-from src_model.config import CLASS_COLORS, ClassInfo, TrainConfig
+from src_model.config import CLASS_COLORS, ClassInfo, TrainConfig, named_classes
 from src_model.errors import DataError
 from src_model.models.registry import models_with_domains
 from src_model.nested import merge

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from src_model.config import ClassInfo
     from src_model.data.label_pyramid import LabelPyramid
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -43,11 +41,13 @@ def read_mask(path: Path) -> LayerData:
     """
     from napari_utanet.adapters.growing_mask import GrowingMask
     from napari_utanet.adapters.slide_results import reopened_mask
+    from src_model.config import named_classes
     from src_model.data.label_pyramid import LabelPyramid
 
     pyramid = LabelPyramid.open(path)
+    classes = named_classes(pyramid.classes, max(len(pyramid.classes), 1))
     levels, size = GrowingMask(pyramid).levels, _slide_pixel(pyramid)
-    return reopened_mask(path, pyramid, levels, _classes_of(path), _table_of(path), size)
+    return reopened_mask(path, pyramid, levels, classes, _table_of(path), size)
 
 
 def _slide_pixel(pyramid: LabelPyramid) -> tuple[float, float] | None:
@@ -65,18 +65,6 @@ def _slide_pixel(pyramid: LabelPyramid) -> tuple[float, float] | None:
             return open_slide(slide).pixel_size_um
     side = None if size is None else size / math.sqrt(pyramid.scale[0] * pyramid.scale[1])
     return None if side is None else (side, side)
-
-
-def _classes_of(path: Path) -> tuple[ClassInfo, ...]:
-    """The named classes of a mask."""
-    from napari_utanet.adapters.to_layer import named_classes
-    from src_model.config import CLASS_COLORS, ClassInfo
-
-    described = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]["ome"]
-    names = [entry["class"] for entry in described["image-label"].get("properties", [])]
-    colors = (CLASS_COLORS[number % len(CLASS_COLORS)] for number in range(len(names)))
-    known = [ClassInfo(name=name, color=color) for name, color in zip(names, colors, strict=True)]
-    return named_classes(known, max(len(names), 1))
 
 
 def _table_of(path: Path) -> dict[str, Any]:

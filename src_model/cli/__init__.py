@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed with one sentence, 2 bad usage, 130 interrupted wit
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -17,6 +18,9 @@ __all__ = ["app", "check", "judge", "main", "protocols", "segment", "study"]
 
 def main() -> None:
     """Run the command line; errors become one sentence on standard error, never a traceback."""
+    debugging = bool(os.environ.get("UTANET_DEBUG"))
+    if not debugging:  # what is wrong with a file, its error says in a sentence
+        logging.getLogger("tifffile").addHandler(logging.NullHandler())
     try:
         app()
     except UTANetError as error:
@@ -24,7 +28,7 @@ def main() -> None:
     except KeyboardInterrupt:
         _fail("Interrupted.", 130)
     except Exception as error:
-        if os.environ.get("UTANET_DEBUG"):
+        if debugging:
             raise
         _fail(
             f"Unexpected error ({type(error).__name__}: {error}); set UTANET_DEBUG=1 to see its origin.",

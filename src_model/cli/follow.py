@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol
@@ -148,7 +148,7 @@ def _left(seconds: float | None) -> str:
     return f", {minutes}:{rest:02d} left"
 
 
-def follow(events: Iterator[ev.Event], control: ev.Control, *, as_json: bool) -> ev.Event | None:
+def follow(events: Iterable[ev.Event], control: ev.Control, *, as_json: bool) -> ev.Event | None:
     """Drain ``events`` while showing them; the last event is returned.
 
     The first Ctrl-C (or SIGTERM) asks the engine to stop at its next safe point; a second one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +12,7 @@ import typer
 from src_model import events as ev
 from src_model.cli.commands import CheckpointFile, Device, Flips, Json, TopK, app
 from src_model.cli.follow import follow
-from src_model.errors import ConfigError
+from src_model.errors import ConfigError, DataError, ImageError
 
 Region = tuple[int, int, int, int]
 _SLIDES = "Whole slides"
@@ -48,6 +49,15 @@ def segment(
     tissue: Annotated[
         bool, typer.Option("--tissue", help="Only where there is tissue.", rich_help_panel=_SLIDES)
     ] = False,
+    tissue_threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="What counts as tissue; lower finds more. Default: found on each slide.",
+            rich_help_panel=_SLIDES,
+        ),
+    ] = None,
     pixel_size: Annotated[
         float | None,
         typer.Option(help="At which to segment, micrometres; default: the model's.", rich_help_panel=_SLIDES),
@@ -104,13 +114,15 @@ def segment(
         if not isinstance(last, ev.SegmentationFinished):
             raise typer.Exit(130)
         missing = len(last.results) < len(images)
-    for slide in (file for file, slide in given if slide):
+
+    def events_of(slide: Path) -> Iterator[ev.Event]:
         from src_model.data.slide import open_slide
         from src_model.inference.slides.run import segment_slide
         from src_model.inference.slides.tissue import find_tissue
 
         opened = open_slide(slide)
-        slides = segment_slide(
+        looked = tissue or tissue_threshold is not None
+        yield from segment_slide(
             opened,
             checkpoint,
             out=out,
@@ -122,15 +134,30 @@ def segment(
             pixel_size_um=pixel_size,
             slide_pixel_size_um=slide_pixel_size,
             region=None if region is None else [_outline(region)],
-            tissue=find_tissue(opened) if tissue else None,
+            tissue=find_tissue(opened, threshold=tissue_threshold) if looked else None,
             channels=chosen,
             routing=routing,
             objects=instances,
         )
-        if not isinstance(follow(slides, control, as_json=as_json), ev.SlideFinished):
+
+    for slide in (file for file, slide in given if slide):
+        try:
+            end = follow(events_of(slide), control, as_json=as_json)
+        except (DataError, ImageError) as error:
+            if len(given) == 1:
+                raise
+            missing = True  # one that cannot be used costs no other
+            follow([ev.Warned(message=_about(slide, str(error)))], control, as_json=as_json)
+            continue
+        if not isinstance(end, ev.SlideFinished):
             raise typer.Exit(130)
     if missing:
         raise typer.Exit(1)
+
+
+def _about(slide: Path, message: str) -> str:
+    """A message that names its slide."""
+    return message if slide.name in message else f"{slide.name}: {message}"
 
 
 def _outline(region: Region) -> np.ndarray:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from src_model.config import CLASS_COLORS, ClassInfo
+
 VERSION = "0.5"
 OWN = "utanet"
 """Key of what this program adds to the attributes."""
@@ -38,7 +40,7 @@ def make_group(
 
     Raises
     ------
-    OSError, ValueError
+    OSError
         When it cannot be made.
     """
     import zarr
@@ -54,12 +56,19 @@ def make_group(
     return group, levels
 
 
+def open_group(path: Path) -> Any:
+    """The group of a pyramid that lies there, of zarr."""
+    import zarr
+
+    return zarr.open_group(path, mode="r+")
+
+
 def describe(
     levels: int,
     name: str,
     scale: tuple[float, float],
     pixel_size_um: float | None,
-    names: Sequence[str],
+    classes: Sequence[ClassInfo],
     own: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Attributes of the group of a label pyramid.
@@ -75,18 +84,18 @@ def describe(
         pixel size is known.
     pixel_size_um
         Of the finest level, micrometres.
-    names
-        Of the classes 1, 2, ...; empty where the values are numbers of objects.
+    classes
+        What the values 1, 2, ... stand for; empty where they are numbers of objects.
     own
         What else belongs to it; plain data.
     """
     sides = (pixel_size_um, pixel_size_um) if pixel_size_um is not None else scale
     axis = {"type": "space"} | ({"unit": "micrometer"} if pixel_size_um is not None else {})
     labels: dict[str, Any] = {"version": VERSION}
-    if names:
-        labels["properties"] = [
-            {"label-value": value, "class": text} for value, text in enumerate(names, start=1)
-        ]
+    if classes:
+        numbered = list(enumerate(classes, start=1))
+        labels["colors"] = [{"label-value": value, "rgba": _rgba(info.color)} for value, info in numbered]
+        labels["properties"] = [{"label-value": value, "class": info.name} for value, info in numbered]
     return {
         "ome": {
             "version": VERSION,
@@ -102,6 +111,30 @@ def describe(
         },
         OWN: dict(own),
     }
+
+
+def classes_of(described: Mapping[str, Any]) -> tuple[ClassInfo, ...]:
+    """The classes that :func:`describe` wrote; those without a colour, as in older masks, get one."""
+    labels = described["ome"]["image-label"]
+    colors = {entry["label-value"]: entry["rgba"] for entry in labels.get("colors", ()) if "rgba" in entry}
+    known = []
+    for number, entry in enumerate(labels.get("properties", ())):
+        rgba = colors.get(entry["label-value"])
+        color = CLASS_COLORS[number % len(CLASS_COLORS)] if rgba is None else f"#{bytes(rgba[:3]).hex()}"
+        known.append(ClassInfo(name=entry["class"], color=color))
+    return tuple(known)
+
+
+def pixel_size_of(described: Mapping[str, Any]) -> float | None:
+    """Side of a pixel of the finest level, micrometres, as :func:`describe` wrote it."""
+    multiscale = described["ome"]["multiscales"][0]
+    size = multiscale["datasets"][0]["coordinateTransformations"][0]["scale"][0]
+    return float(size) if multiscale["axes"][0].get("unit") == "micrometer" else None
+
+
+def _rgba(color: str) -> list[int]:
+    """``#rrggbb`` as four numbers from 0 to 255, opaque."""
+    return [*bytes.fromhex(color.removeprefix("#")), 255]
 
 
 def _dataset(number: int, sides: Sequence[float]) -> dict[str, Any]:

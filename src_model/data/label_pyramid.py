@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,16 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from src_model.config import ClassInfo
+from src_model.data.label_journal import Journal, remove_partial
 from src_model.data.label_levels import GrowingLevels, each
-from src_model.data.label_metadata import OWN, describe, make_group, pack, unpack
+from src_model.data.label_metadata import (
+    OWN,
+    classes_of,
+    describe,
+    make_group,
+    open_group,
+    pack,
+    pixel_size_of,
+    unpack,
+)
 from src_model.data.slide_formats.level import Box as Spans
 from src_model.data.slide_formats.level import Level, one_line
 from src_model.errors import DataError, OutputError
+from src_model.files import atomic_folder, reason_of
 from src_model.tiling.plan import Box
 
 CHUNK = 512
-_JOURNAL = "written.bin"
-_RECORD = np.dtype("<u4")
 _CONFIDENCE = "confidence"
 
 
@@ -40,7 +49,7 @@ class LabelPyramid:
         self.path = path
         described = dict(group.attrs)["ome"]["multiscales"][0]["datasets"]
         arrays = [group[dataset["path"]] for dataset in described]
-        self._group, self._base = group, arrays[0]
+        self._group, self._base, self._journal = group, arrays[0], Journal(path)
         self.shape: tuple[int, int] = tuple(self._base.shape)
         self.chunk: int = self._base.chunks[0]
         self.dtype: np.dtype[Any] = self._base.dtype
@@ -61,10 +70,11 @@ class LabelPyramid:
         chunk: int = CHUNK,
         scale: tuple[float, float] = (1.0, 1.0),
         pixel_size_um: float | None = None,
-        names: Sequence[str] = (),
+        classes: Sequence[ClassInfo] = (),
         provenance: Mapping[str, Any] | None = None,
         wanted: NDArray[np.bool_] | None = None,
         confidence: bool = False,
+        name: str | None = None,
     ) -> LabelPyramid:
         """Make an empty one.
 
@@ -76,15 +86,16 @@ class LabelPyramid:
             Of the finest level (Y, X), pixels.
         dtype, chunk
             Of the pixels, and the side of a chunk.
-        scale, pixel_size_um, names
+        scale, pixel_size_um, classes
             See :func:`src_model.data.label_metadata.describe`.
         provenance
             How it comes about, plain data; kept as it is.
         wanted
-            For each chunk of the finest level whether it will be written; the others stay 0. ``None`` =
-            all.
+            Which chunks of the finest level will be written; the others stay 0. ``None`` = all.
         confidence
             Whether there is also a map of the finest level that says how sure each pixel is.
+        name
+            Of the picture; ``None`` = that of the folder.
 
         Raises
         ------
@@ -94,17 +105,13 @@ class LabelPyramid:
         own = {"scale": list(scale), "provenance": dict(provenance or {}), "complete": False}
         if wanted is not None:
             own["skipped"] = pack(~wanted)
-        try:
+        title = (name or path.stem).removesuffix(".ome")
+        with atomic_folder(path, replace=False) as folder:
             extra = [_CONFIDENCE] if confidence else []
-            group, levels = make_group(path, shape, dtype=dtype, chunk=chunk, extra=extra)
-            (path / _JOURNAL).touch()
-            # Last, as it makes a pyramid of the folder.
-            group.attrs.update(describe(levels, path.stem, scale, pixel_size_um, names, own))
-        except (OSError, ValueError) as error:
-            raise OutputError(
-                f"Could not make {path}: {one_line(error)}; choose a writable folder with free space."
-            ) from error
-        return cls(path, group, wanted)
+            group, levels = make_group(folder, shape, dtype=dtype, chunk=chunk, extra=extra)
+            group.attrs.update(describe(levels, title, scale, pixel_size_um, classes, own))
+            Journal(folder).begin()
+        return cls(path, open_group(path), wanted)
 
     @classmethod
     def open(cls, path: str | Path) -> LabelPyramid:
@@ -115,11 +122,9 @@ class LabelPyramid:
         DataError
             When there is none, or it is damaged.
         """
-        import zarr
-
         path = Path(path)
         try:
-            group = zarr.open_group(path, mode="r+")
+            group = open_group(path)
             own = dict(group.attrs)[OWN]
             skipped = own.get("skipped")
             shape, chunk = group["0"].shape, group["0"].chunks[0]
@@ -156,14 +161,24 @@ class LabelPyramid:
     @property
     def pixel_size_um(self) -> float | None:
         """Side of a pixel of the finest level, micrometres."""
-        multiscale = dict(self._group.attrs)["ome"]["multiscales"][0]
-        size = multiscale["datasets"][0]["coordinateTransformations"][0]["scale"][0]
-        return float(size) if multiscale["axes"][0].get("unit") == "micrometer" else None
+        return pixel_size_of(dict(self._group.attrs))
+
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """Name and colour of what the values 1, 2, ... stand for; empty for numbers of objects."""
+        return classes_of(dict(self._group.attrs))
 
     def note(self, **values: Any) -> None:
-        """Add to the provenance."""
+        """Add to the provenance.
+
+        Raises
+        ------
+        OutputError
+            When the disk is full or the folder gone.
+        """
         own = self.attributes
-        self._group.attrs[OWN] = own | {"provenance": own["provenance"] | values}
+        with self._writing():
+            self._group.attrs[OWN] = own | {"provenance": own["provenance"] | values}
 
     @property
     def overview(self) -> int:
@@ -203,7 +218,7 @@ class LabelPyramid:
             self._base[box.slices] = values
             self._growing.show(box, overview)
             self._growing.store_parents(box)
-            self._remember(box)
+            self._journal.add(each(self._growing.chunks(box)))
         return overview
 
     def write_confidence(self, box: Box, values: NDArray[np.uint8]) -> None:
@@ -244,15 +259,16 @@ class LabelPyramid:
         with self._writing():
             self._growing.store_rest()
             self._group.attrs[OWN] = self.attributes | {"complete": True}
-            (self.path / _JOURNAL).unlink(missing_ok=True)
+            self._journal.end()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
+            remove_partial(self.path)
             raise OutputError(
-                f"Could not write to {self.path}: {one_line(error)}; what is written is kept: make space "
+                f"Could not write to {self.path}: {reason_of(error)}; what is written is kept: make space "
                 "there, then do the same again."
             ) from error
 
@@ -264,31 +280,19 @@ class LabelPyramid:
         name = f"{self.path}, level {number}"
         return Level(tuple(shape), self.dtype, "YX", read, name=name, tile=(self.chunk, self.chunk))
 
-    def _remember(self, box: Box) -> None:
-        """Note in the journal that the chunks of a box are written."""
-        records = np.array(list(each(self._growing.chunks(box))), _RECORD)
-        with (self.path / _JOURNAL).open("ab", buffering=0) as stream:
-            stream.write(records.tobytes())
-
     def _recall(self, *, complete: bool) -> None:
         """Take up what lies on disk already."""
         if complete:
             self._waiting[...] = False
             self._growing.load_overviews()
             return
-        done = np.fromfile(self.path / _JOURNAL, _RECORD, count=self._whole_records())
-        self._waiting[done[::2], done[1::2]] = False
+        self._waiting[tuple(self._journal.read().T)] = False
         self._growing.make_overviews()
 
     def mend(self) -> None:
         """Remove what a killed work left half-written; for the one who goes on writing only."""
-        for leftover in self.path.rglob("*.partial"):
-            leftover.unlink(missing_ok=True)
-        os.truncate(self.path / _JOURNAL, self._whole_records() * _RECORD.itemsize)
-
-    def _whole_records(self) -> int:
-        """How many numbers of the journal belong to pairs; the last one may be cut off."""
-        return (self.path / _JOURNAL).stat().st_size // (2 * _RECORD.itemsize) * 2
+        remove_partial(self.path)
+        self._journal.mend()
 
 
 def _grid(shape: tuple[int, ...], chunk: int) -> tuple[int, ...]:

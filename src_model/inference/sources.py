@@ -136,6 +136,7 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
+        reason = "it is a file" if folder.is_file() else error.strerror
         raise OutputError(
-            f"Cannot write to the output folder {folder}: {error.strerror}; choose a folder you may write to."
+            f"Cannot write to the output folder {folder}: {reason}; choose a folder you may write to."
         ) from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from src_model import create_model, save_checkpoint
 from src_model.cli import app
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import is_slide
+from src_model.errors import ImageError
 from tests.made_slides import pyramid, tissue, write_pyramid, write_svs
 
 SIZE = (300, 400)
@@ -80,6 +83,41 @@ def test_a_blank_slide_without_tissue_is_one_sentence(checkpoint: Path, tmp_path
     blank = write_svs(tmp_path / "blank.svs", pyramid(np.full((*SIZE, 3), 245, np.uint8), 2))
     with pytest.raises(Exception, match="No tissue was found"):
         utanet("segment", blank, "--checkpoint", checkpoint, "--out", tmp_path / "out", "--tissue")
+
+
+def test_a_lower_threshold_of_the_tissue_can_be_given(slide: Path, checkpoint: Path, tmp_path: Path) -> None:
+    arguments = ("segment", slide, "--checkpoint", checkpoint, "--out", tmp_path / "out")
+    with pytest.raises(ImageError, match=r"No tissue was found above the threshold 0\.99"):
+        utanet(*arguments, "--tissue-threshold", 0.99)
+    code, _ = utanet(*arguments, "--tissue-threshold", 0.01)
+    assert code == 0
+
+
+def test_a_slide_that_cannot_be_used_costs_no_other(slide: Path, checkpoint: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.svs"
+    cut.write_bytes(slide.read_bytes()[:8000])
+    blank = write_svs(tmp_path / "blank.svs", pyramid(np.full((*SIZE, 3), 245, np.uint8), 2))
+    code, events = utanet(
+        "segment", cut, blank, slide, "--checkpoint", checkpoint, "--out", tmp_path / "out", "--tissue"
+    )
+    notes = [event["message"] for event in events if event["event"] == "warned"]
+    assert code == 1
+    assert "cut.svs is truncated" in notes[0]
+    assert notes[1].startswith("blank.svs: No tissue was found")
+    assert events[-1]["event"] == "slide_finished"
+    assert LabelPyramid.open(tmp_path / "out" / "case_mask.ome.zarr").complete
+
+
+def test_a_damaged_file_gives_one_sentence_and_no_notes_of_libraries(
+    slide: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    slide.write_bytes(slide.read_bytes()[:8000])
+    command = "from src_model.cli import main; main()"
+    arguments = ["segment", slide, "--checkpoint", checkpoint, "--out", tmp_path / "out"]
+    done = subprocess.run([sys.executable, "-c", command, *arguments], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "case.svs is truncated" in done.stderr
 
 
 def test_what_is_a_slide(slide: Path, tmp_path: Path) -> None:

@@ -1,11 +1,17 @@
 """Masks of whole slides on disk: they grow chunk by chunk, and can be read at any time."""
 
+import errno
+import io
+import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from src_model.config import CLASS_COLORS, ClassInfo
 from src_model.data import label_levels
+from src_model.data.label_journal import Journal
 from src_model.data.label_levels import most_frequent
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import open_slide
@@ -141,7 +147,9 @@ def test_chunks_that_are_not_wanted_do_not_keep_their_parents_from_being_stored(
 
 
 def test_a_finished_one_is_an_ome_zarr_that_opens_as_a_slide(tmp_path, mask):
-    pyramid = make(tmp_path / "mask.zarr", pixel_size_um=0.5, scale=(2.0, 2.0), names=("gland",))
+    pyramid = make(
+        tmp_path / "mask.zarr", pixel_size_um=0.5, scale=(2.0, 2.0), classes=(ClassInfo(name="gland"),)
+    )
     fill(pyramid, mask)
     pyramid.finish()
     slide = open_slide(pyramid.path)
@@ -150,6 +158,90 @@ def test_a_finished_one_is_an_ome_zarr_that_opens_as_a_slide(tmp_path, mask):
     again = LabelPyramid.open(pyramid.path)
     assert (again.complete, again.pixel_size_um, again.scale) == (True, 0.5, (2.0, 2.0))
     assert_shows(again, mask)
+
+
+def test_the_classes_stand_there_with_name_and_colour_as_ome_zarr_says(tmp_path):
+    classes = (ClassInfo(name="gland", color="#abcdef"), ClassInfo(name="tumour", color="#102030"))
+    pyramid = make(tmp_path / "mask.zarr", classes=classes)
+    described = json.loads((pyramid.path / "zarr.json").read_text())["attributes"]["ome"]
+    assert described["image-label"] == {
+        "version": "0.5",
+        "colors": [
+            {"label-value": 1, "rgba": [0xAB, 0xCD, 0xEF, 255]},
+            {"label-value": 2, "rgba": [0x10, 0x20, 0x30, 255]},
+        ],
+        "properties": [{"label-value": 1, "class": "gland"}, {"label-value": 2, "class": "tumour"}],
+    }
+    assert LabelPyramid.open(pyramid.path).classes == classes
+
+
+def test_a_mask_of_an_older_version_has_classes_without_colours(tmp_path):
+    pyramid = make(tmp_path / "mask.zarr", classes=[ClassInfo(name="gland"), ClassInfo(name="tumour")])
+    file = pyramid.path / "zarr.json"
+    described = json.loads(file.read_text())
+    del described["attributes"]["ome"]["image-label"]["colors"]
+    file.write_text(json.dumps(described))
+    found = LabelPyramid.open(pyramid.path).classes
+    assert [(info.name, info.color) for info in found] == [
+        ("gland", CLASS_COLORS[0]),
+        ("tumour", CLASS_COLORS[1]),
+    ]
+
+
+def is_full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere/0.1234.partial")
+
+
+def test_a_full_disk_while_it_is_made_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(Journal, "begin", is_full)
+    with pytest.raises(OutputError, match=r"mask\.zarr: No space left on device\. Choose a folder"):
+        make(tmp_path / "mask.zarr")
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_that_lies_there_already_is_never_replaced(tmp_path):
+    first = make(tmp_path / "mask.zarr", provenance={"job": 1})
+    with pytest.raises(OutputError, match=r"mask\.zarr"):
+        make(tmp_path / "mask.zarr", provenance={"job": 2})
+    assert LabelPyramid.open(first.path).provenance == {"job": 1}
+    assert list(tmp_path.iterdir()) == [first.path]
+
+
+def test_a_note_on_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
+    pyramid = make(tmp_path / "mask.zarr")
+    monkeypatch.setattr("zarr.core.attributes.Attributes.__setitem__", is_full)
+    with pytest.raises(OutputError, match=r"mask\.zarr: No space left on device; what is written is kept"):
+        pyramid.note(pools=[1])
+
+
+def test_a_chunk_that_could_not_be_written_leaves_no_part_of_it(tmp_path, monkeypatch):
+    pyramid = make(tmp_path / "mask.zarr")
+    leftover = pyramid.path / "0" / "c" / "0.1234.partial"
+    leftover.parent.mkdir(parents=True)
+    leftover.touch()
+    monkeypatch.setattr(Journal, "add", is_full)
+    with pytest.raises(
+        OutputError, match=r"No space left on device; what is written is kept: make space"
+    ) as caught:
+        pyramid.write(Box(0, 0, 32, 32), np.ones((32, 32), np.uint8))
+    assert "partial" not in str(caught.value)
+    assert not leftover.exists()
+
+
+def test_a_record_of_the_journal_that_is_cut_short_is_an_error(tmp_path, monkeypatch):
+    class Full(io.FileIO):
+        def write(self, data):
+            return super().write(data[:8])
+
+    pyramid = make(tmp_path / "mask.zarr")
+    monkeypatch.setattr(Path, "open", lambda self, mode, buffering: Full(self, "a"))
+    with pytest.raises(OSError, match="No space left on device"):
+        Journal(pyramid.path).add([(0, 0), (0, 1)])
+    assert Journal(pyramid.path).read().tolist() == [[0, 0]]
+
+
+def test_numbers_of_objects_are_no_classes(tmp_path):
+    assert LabelPyramid.open(make(tmp_path / "mask.zarr", dtype=np.uint32).path).classes == ()
 
 
 def test_notes_are_kept(tmp_path):
@@ -188,7 +280,7 @@ def test_a_folder_that_is_not_writable_is_named(tmp_path):
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="choose a writable folder"):
+    with pytest.raises(OutputError, match="Choose a folder that exists, is writable"):
         make(tmp_path / "file" / "mask.zarr")
 
 

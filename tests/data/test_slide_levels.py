@@ -176,6 +176,27 @@ def test_a_level_that_contradicts_the_finest_is_left_out_with_its_reason(bad: Le
     assert warnings[0].startswith(f"bad is left out: {reason}")
 
 
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (tissue(120, 210), "its size 120x210 does not fit the finest level, 300x420"),
+        (tissue(150, 210).astype(np.uint16), "its pixels are uint16 but those of the finest level are uint8"),
+    ],
+    ids=["another shape", "another type"],
+)
+def test_a_tiff_whose_levels_disagree_opens_without_the_wrong_one_and_says_so(
+    tmp_path: Path, bad: NDArray[Any], reason: str
+) -> None:
+    image = tissue(300, 420)
+
+    slide = open_slide(write_pyramid(tmp_path / "a.tif", [image, bad, image[::4, ::4]]))
+
+    assert [level.size_yx for level in slide.levels] == [(300, 420), (75, 105)]
+    assert len(slide.warnings) == 1
+    assert "a.tif, image 1 is left out: " + reason in slide.warnings[0]
+    assert not slide.associated
+
+
 def test_the_mean_of_blocks_is_that_of_the_pixels_they_cover_also_at_the_border() -> None:
     image = np.random.default_rng(0).integers(0, 65535, (7, 10, 2), dtype=np.uint16)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_utanet.controllers.slide_work import SlideEngine
 from src_model import events as ev
+from src_model.config import ClassInfo
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import Slide
 from src_model.errors import ImageError, Stopped
@@ -18,6 +19,7 @@ from src_model.inference.slides.tissue import Tissue
 from src_model.tiling.plan import Box
 
 CHUNK = 64
+NUCLEUS = ClassInfo(name="nucleus", color="#112233")
 TABLE = """label,class,class_name,area_um2,bbox_top_px,bbox_left_px,bbox_bottom_px,bbox_right_px,confidence
 1,1,nucleus,40,0,0,20,10,0.9
 2,1,nucleus,20,40,10,50,30,0.8
@@ -66,7 +68,7 @@ class FakeSlides:
             mask = LabelPyramid.open(path)
         else:
             mask = LabelPyramid.create(
-                path, (height, width), chunk=CHUNK, scale=self.scale, names=["nucleus"], pixel_size_um=0.5
+                path, (height, width), chunk=CHUNK, scale=self.scale, classes=[NUCLEUS], pixel_size_um=0.5
             )
         boxes = [
             Box(y, x, min(CHUNK, height - y), min(CHUNK, width - x))

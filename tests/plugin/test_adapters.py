@@ -14,8 +14,8 @@ from napari.layers import Image, Labels, Points
 from napari_utanet.adapters.from_layer import from_layer, plane_of_layer
 from napari_utanet.adapters.pairs import DrawnPair, draw_preview, export_pair
 from napari_utanet.adapters.placement import Placement
-from napari_utanet.adapters.to_layer import checksum, expert_layers, mask_layer, named_classes
-from src_model.config import ClassInfo
+from napari_utanet.adapters.to_layer import checksum, expert_layers, mask_layer
+from src_model.config import ClassInfo, named_classes
 from src_model.errors import DataError, ImageError
 
 

@@ -26,6 +26,7 @@ from npe2 import PluginManager
 
 from napari_utanet.adapters.from_layer import from_layer, plane_of_layer
 from napari_utanet.readers.slides import get_reader
+from src_model.config import ClassInfo
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide_formats.level import Level
 from src_model.errors import DataError
@@ -206,10 +207,15 @@ def test_the_module_of_the_reader_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def write_mask(path: Path, *, dtype: type = np.uint8, names: Sequence[str] = (), finish: bool = True) -> None:
+CLASSES = (ClassInfo(name="gland", color="#abcdef"), ClassInfo(name="tumour", color="#102030"))
+
+
+def write_mask(
+    path: Path, *, dtype: type = np.uint8, classes: Sequence[ClassInfo] = (), finish: bool = True
+) -> None:
     """A mask at half the resolution of a slide of 0.499 micrometres, its upper left chunk marked."""
     mask = LabelPyramid.create(
-        path, (150, 210), chunk=64, dtype=dtype, scale=(2.0, 2.0), pixel_size_um=0.998, names=names,
+        path, (150, 210), chunk=64, dtype=dtype, scale=(2.0, 2.0), pixel_size_um=0.998, classes=classes,
         provenance={"job": {"slide": str(path.with_name("a.svs"))}},
     )  # fmt: skip
     mask.write(Box(0, 0, 64, 64), np.full((64, 64), 1, dtype))
@@ -219,13 +225,15 @@ def write_mask(path: Path, *, dtype: type = np.uint8, names: Sequence[str] = (),
 
 def test_a_mask_made_before_opens_as_labels_over_its_slide(tmp_path: Path, viewer: Any) -> None:
     slide = open_(viewer, write_svs(tmp_path / "a.svs", pyramid(tissue(300, 420), 3)))[0]
-    write_mask(tmp_path / "a_mask.ome.zarr", names=["gland", "tumour"])
+    write_mask(tmp_path / "a_mask.ome.zarr", classes=CLASSES)
 
     (mask,) = open_(viewer, tmp_path / "a_mask.ome.zarr")
 
     assert isinstance(mask, Labels)
     assert (mask.name, mask.multiscale, mask.units) == ("a mask", True, slide.units)
     assert list(mask.features["class"]) == ["background", "gland", "tumour"]
+    np.testing.assert_allclose(mask.get_color(1), np.array([0xAB, 0xCD, 0xEF, 0xFF]) / 255, atol=0.01)
+    np.testing.assert_allclose(mask.get_color(2), np.array([0x10, 0x20, 0x30, 0xFF]) / 255, atol=0.01)
     assert [level.shape for level in mask.data] == [(150, 210), (75, 105), (38, 53)]
     np.testing.assert_allclose(mask.data_to_world((-0.5, -0.5)), slide.data_to_world((-0.5, -0.5)))
     np.testing.assert_allclose(mask.data_to_world((149.5, 209.5)), slide.data_to_world((299.5, 419.5)))

@@ -64,7 +64,9 @@ class _Structure:
         self._check_chain()
         images = list(self.file.series)
         index, main = max(enumerate(images), key=lambda pair: _area(pair[1]))
-        levels = list(self._levels(main))
+        stored = [(f"level {number}", level) for number, level in enumerate(main.levels)]
+        stored += [(f"image {n}", series) for n, series in enumerate(images) if _is_stray(series, main)]
+        levels = list(self._levels(stored))
         kind = main.kind
         return Contents(
             format=notes.FORMATS.get(kind, "TIFF"),
@@ -93,11 +95,10 @@ class _Structure:
                 "use another copy of the file."
             )
 
-    def _levels(self, main: Any) -> Iterator[Level]:
-        for number, series in enumerate(main.levels):
-            name = f"{self.path}, level {number}"
+    def _levels(self, stored: list[tuple[str, Any]]) -> Iterator[Level]:
+        for number, (name, series) in enumerate(stored):
             try:
-                yield self._level(series, name)
+                yield self._level(series, f"{self.path}, {name}")
             except DataError as error:
                 if number == 0 or isinstance(error, _TruncatedError):
                     raise
@@ -180,7 +181,9 @@ class _Structure:
         taken = {id(page) for level in main.levels for page in level if page is not None}
         taken |= {id(series.keyframe) for series in images}
         others = [
-            (series.name or f"image {n}", series) for n, series in enumerate(images) if series is not main
+            (series.name or f"image {n}", series)
+            for n, series in enumerate(images)
+            if series is not main and not _is_stray(series, main)
         ]
         if main.kind == "scn":
             others = [("macro" if n == 0 else name, series) for n, (name, series) in enumerate(others)]
@@ -201,6 +204,12 @@ class _Structure:
                 yield name, self._level(series, f"{self.path}, {name}")
             except DataError as error:
                 self.warnings.append(str(error))
+
+
+def _is_stray(series: Any, main: Any) -> bool:
+    """Whether an image says that it is a level of a plain pyramid, but tifffile does not count it as one."""
+    page = series.keyframe
+    return series is not main and main.kind not in notes.FORMATS and page.is_reduced and page.is_tiled
 
 
 def _area(series: Any) -> int:

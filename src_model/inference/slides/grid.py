@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from src_model.data.normalise import match_channels
 from src_model.data.slide import Slide
 from src_model.data.slide_formats.level import Level
 from src_model.errors import DataError, ImageError
@@ -102,12 +103,17 @@ class GridReader:
         What is read, and how.
     channels
         Which ones of a slide with channels; ``None`` = all.
+
+    Raises
+    ------
+    ImageError
+        When the slide does not have them.
     """
 
     def __init__(self, slide: Slide, grid: Grid, channels: Sequence[int] | None = None) -> None:
         self._level = slide.levels[grid.level]
         self._grid = grid
-        self._channels = None if channels is None else list(channels)
+        self._channels = None if channels is None else _known_channels(slide, channels)
         self._fill = 255 if slide.is_rgb and slide.dtype == np.uint8 else 0
         self._lock = threading.Lock()
         self._damaged: dict[tuple[int, int], str] = {}
@@ -194,6 +200,56 @@ class GridReader:
         bottom = min(int(np.ceil((cell[0] + 1) * height / factor)), rows)
         right = min(int(np.ceil((cell[1] + 1) * width / factor)), columns)
         return Box(y, x, bottom - y, right - x)
+
+
+def check_channels(slide: Slide, shape: tuple[int, ...], wanted: int) -> None:
+    """Refuse pixels of another number of channels than the network takes.
+
+    Grey is shown to a network of colours. Colours become grey and alpha is dropped; channels never are.
+
+    Parameters
+    ----------
+    slide
+        Of which the pixels are.
+    shape
+        Of some of them, (Y, X, C).
+    wanted
+        Channels of the network.
+
+    Raises
+    ------
+    ImageError
+        When they do not fit; names those that the slide has.
+    """
+    given = shape[-1]
+    if slide.axes != "CYX":
+        match_channels(np.zeros(shape, np.float32), wanted)
+    elif given != wanted and not (given == 1 and wanted == 3):
+        some = "one to be shown as grey, or 3" if wanted == 3 else f"{wanted}"
+        raise ImageError(
+            f"{slide.path.name} has {given} channels but the model expects {wanted}; choose {some} of "
+            f"{_channel_names(slide)} as 'channels' (`--channels`)."
+        )
+
+
+def _channel_names(slide: Slide) -> str:
+    """The channels of a slide as a person chooses them: ``0 (DAPI), 1 (CD8)``."""
+    names = slide.channel_names or ("",) * slide.levels[0].channels
+    return ", ".join(f"{number} ({name})" if name else str(number) for number, name in enumerate(names))
+
+
+def _known_channels(slide: Slide, channels: Sequence[int]) -> list[int]:
+    if slide.axes != "CYX":
+        raise ImageError(
+            f"{slide.path.name} has no channels to choose from, as it is "
+            f"{'a picture in colour' if slide.is_rgb else 'grey'}, but got {list(channels)}; leave them out."
+        )
+    if not channels or not all(0 <= number < slide.levels[0].channels for number in channels):
+        raise ImageError(
+            f"{slide.path.name} has the channels {_channel_names(slide)} but got {list(channels)}; "
+            "choose among them."
+        )
+    return list(channels)
 
 
 def resample(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:

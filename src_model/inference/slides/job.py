@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import ARRAYS, Slide
 from src_model.data.slide_formats.level import Level
 from src_model.errors import ConfigError, DataError, OutputError
+from src_model.files import reason_of
 from src_model.inference.network import Network
 from src_model.inference.slides.grid import Grid
 from src_model.inference.slides.request import SlideRequest
@@ -184,7 +185,14 @@ def only_one(mask: Path) -> Iterator[None]:
     OutputError
         When another work writes it already.
     """
-    with lock_file(mask / _LOCK) as holder:
+    with ExitStack() as stack:
+        try:
+            holder = stack.enter_context(lock_file(mask / _LOCK))
+        except OSError as error:
+            raise OutputError(
+                f"Could not write to {mask}: {reason_of(error)}; what is written is kept: make space there, "
+                "then do the same again."
+            ) from error
         if holder is not None:
             raise OutputError(
                 f"{mask} is being written by process {holder}; wait for it, or choose another folder."

@@ -6,7 +6,8 @@ No object is cut or doubled at the border of a window: the result is that of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src_model.data.label_pyramid import LabelPyramid
+from src_model.errors import OutputError
 from src_model.events import Control
-from src_model.files import atomic_folder, atomic_path, remove_leftovers
+from src_model.files import atomic_folder, atomic_path, reason_of, remove_leftovers
 from src_model.inference.objects import LEAST_PIXELS
 from src_model.inference.slides.components import Components, Grid, Read, Scan
 from src_model.inference.slides.label_buffer import Labels
@@ -95,7 +97,7 @@ def number_objects(
         remove_leftovers(path.parent, path)
     shape = mask.shape
     settings = {"split": split, "min_size": min_size, "block": block, "largest": largest}
-    with atomic_path(table_path) as table_file, atomic_folder(objects_path) as folder:
+    with _named(objects_path), atomic_path(table_path) as table_file, atomic_folder(objects_path) as folder:
         labels = LabelPyramid.create(
             folder,
             shape,
@@ -103,9 +105,9 @@ def number_objects(
             dtype=np.dtype(np.uint32),
             scale=mask.scale,
             pixel_size_um=mask.pixel_size_um,
-            names=tuple(classes),
             provenance=mask.provenance | {"objects": settings},
             wanted=mask.wanted,
+            name=objects_path.stem,
         )
         with table_file.open("w", encoding="utf-8", newline="") as stream:
             table = ObjectTable(
@@ -131,6 +133,18 @@ def number_objects(
             )
         labels.finish()
     return numbered
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Have an OutputError name the result instead of the temporary folder in which it is made."""
+    try:
+        yield
+    except OutputError as error:
+        reason = reason_of(error.__cause__ or error)
+        raise OutputError(
+            f"Could not write {path}: {reason}; the mask is kept: make space there, then do the same again."
+        ) from error
 
 
 def stream_objects(

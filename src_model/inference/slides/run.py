@@ -153,6 +153,7 @@ def segment_slide(
         yield SlideStopped(source=slide.path.name, mask=None, done=0, total=0, message=message)
         return
     with only_one(work.path), kept_memory():
+        work.mend()
         yield from _events(work, network, control)
 
 
@@ -189,10 +190,7 @@ def _events(work: SlideWork, network: Network, control: Control) -> Iterator[Eve
         yield SlideStopped(source=work.name, mask=work.path, done=done, total=work.tiles, message=message)
         return
     if work.damaged:
-        yield Warned(
-            message=f"{len(work.damaged)} pieces of {work.name} could not be decoded and count as blank: "
-            f"{work.reader.reason or 'see an earlier run'}"
-        )
+        yield Warned(message=_about_damage(work))
     yield SlideFinished(
         source=work.name,
         mask=work.path,
@@ -203,6 +201,16 @@ def _events(work: SlideWork, network: Network, control: Control) -> Iterator[Eve
         count=objects.number if objects else None,
         seconds=time.perf_counter() - begun,
     )
+
+
+def _about_damage(work: SlideWork) -> str:
+    """How many pieces could not be decoded, and why the first of them could not."""
+    pieces, reason = len(work.damaged), work.reader.reason
+    many = f"{pieces:,} pieces" if pieces > 1 else "1 piece"
+    text = f"{many} of {work.name} could not be decoded and {'count' if pieces > 1 else 'counts'} as blank"
+    if not reason:
+        return f"{text}, as an earlier run found."
+    return f"{text}; the first one: {reason}" if pieces > 1 else f"{text}: {reason}"
 
 
 class _Objects(NamedTuple):

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from src_model import __version__
+from src_model.config import named_classes
 from src_model.data.label_pyramid import CHUNK, LabelPyramid
-from src_model.data.normalise import match_channels, unit_limits
+from src_model.data.normalise import unit_limits
 from src_model.data.slide import Slide
 from src_model.errors import ImageError
 from src_model.events import Control
@@ -22,7 +23,7 @@ from src_model.inference.global_pools import GlobalPools
 from src_model.inference.network import MemoryRanOut, Network, classes, probabilities
 from src_model.inference.prepare import Preparation, is_constant
 from src_model.inference.slides.area import Area
-from src_model.inference.slides.grid import GridReader, choose_grid
+from src_model.inference.slides.grid import GridReader, check_channels, choose_grid
 from src_model.inference.slides.job import Fingerprint, describe_job, find_output
 from src_model.inference.slides.needs import check_memory
 from src_model.inference.slides.objects import Numbered, number_objects
@@ -76,7 +77,7 @@ class SlideWork:
         self._fingerprint = Fingerprint.of(slide)
         slide_um = request.slide_pixel_size_um or _side(slide.pixel_size_um)
         wanted_um = request.pixel_size_um or network.pixel_size_um
-        self.warnings = _notes(slide, network, wanted_um, slide_um)
+        self.warnings = (*slide.warnings, *_notes(slide, network, wanted_um, slide_um))
         self.grid = choose_grid(slide, wanted_um, slide_um)
         self.reader = GridReader(slide, self.grid, request.channels)
         self._area = Area(self.grid, request.region, request.tissue)
@@ -182,6 +183,11 @@ class SlideWork:
             written.append((tile.write, self.mask.write(tile.write, mask)))
         return written
 
+    def mend(self) -> None:
+        """Remove what a killed work left half-written; for the one who holds the lock only."""
+        if not self.mask.complete:
+            self.mask.mend()
+
     def number_objects(self, labels: Path, table: Path) -> Generator[tuple[int, int], None, Numbered]:
         """The objects of the finished mask, see :mod:`src_model.inference.slides.objects`."""
 
@@ -229,7 +235,7 @@ class SlideWork:
     def _preparation(self, slide: Slide) -> Preparation:
         """How pixels are scaled; by the range of windows all over the slide where that is not fixed."""
         corner = self.reader.read(Box(0, 0, 1, 1))
-        match_channels(np.zeros(corner.shape, np.float32), self._network.in_channels)
+        check_channels(slide, corner.shape, self._network.in_channels)
         stretch = self._network.training.get("intensity_range") == "image"
         limits = None
         if stretch or slide.dtype not in (np.uint8, np.bool_):
@@ -247,7 +253,7 @@ class SlideWork:
             chunk=chunk,
             scale=self.grid.scale,
             pixel_size_um=self.grid.pixel_size_um,
-            names=[info.name for info in self._network.classes],
+            classes=named_classes(self._network.classes, self._network.foreground_classes),
             provenance={
                 "job": job,
                 "plan": {"tile": self._sizes.tile, "halo": self._sizes.halo, "batch": self._sizes.batch},

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 
 from src_model import segment
+from src_model.config import ClassInfo
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import Slide
 from src_model.errors import ConfigError, DataError, DeviceError, ImageError, OutputError
@@ -23,7 +26,8 @@ from src_model.events import (
     SlideStopped,
     SlideTileFinished,
 )
-from src_model.inference.slides import needs
+from src_model.inference.slides import job, needs
+from src_model.inference.slides.table import ObjectTable
 from src_model.inference.slides.tissue import Tissue
 from src_model.models.checkpoint import Checkpoint
 from src_model.tiling.plan import Box
@@ -65,6 +69,17 @@ def test_the_mask_is_that_of_the_whole_image(slide: Path, pixels: np.ndarray, mo
     assert done.mask.complete
     assert done.mask.pixel_size_um == pytest.approx(0.5)
     assert not list(slide.parent.rglob(".lock"))
+
+
+def test_the_mask_tells_the_classes_of_the_model_and_their_colours(
+    slide: Path, bright: Callable[..., Checkpoint]
+) -> None:
+    gland = ClassInfo(name="gland", color="#abcdef")
+    three = dataclasses.replace(bright(3, 4, window=9, multiple=4), classes=(gland,))
+    known = run(slide, three, objects=True).mask
+    assert [info.name for info in known.classes] == ["gland", "class 2", "class 3"]
+    assert known.classes[0] == gland
+    assert LabelPyramid.open(slide.with_name("case_objects.ome.zarr")).classes == ()
 
 
 def test_what_is_told_while_it_grows_is_what_lies_there(slide: Path, model: Checkpoint) -> None:
@@ -205,14 +220,15 @@ def test_a_blank_slide_gives_an_empty_mask_without_asking_the_network(
 
 
 class Broken:
-    """An array of which one tile cannot be decoded."""
+    """An array of which one tile cannot be decoded, or several in a row."""
 
-    def __init__(self, pixels: np.ndarray) -> None:
+    def __init__(self, pixels: np.ndarray, left: int = 512, right: int = 768) -> None:
         self.pixels, self.shape, self.dtype = pixels, pixels.shape, pixels.dtype
+        self.left, self.right = left, right
 
     def __getitem__(self, key: Any) -> np.ndarray:
         rows, columns = key[:2]
-        if rows.start < 512 and rows.stop > 256 and columns.start < 768 and columns.stop > 512:
+        if rows.start < 512 and rows.stop > 256 and columns.start < self.right and columns.stop > self.left:
             raise ValueError("not a JPEG")
         return self.pixels[key]
 
@@ -223,12 +239,51 @@ def test_a_piece_that_cannot_be_decoded_is_marked_and_costs_no_other(
     slide = Slide.of_arrays([Broken(pixels)], axes="YXC", name="torn")
     done = run(slide, model, out=tmp_path)
     assert done.last.damaged == ((256, 512, 256, 256),)
-    assert "1 pieces of torn could not be decoded" in done.warnings
+    assert "1 piece of torn could not be decoded" in done.warnings
     repaired = pixels.copy()
     repaired[256:512, 512:768] = 255
     np.testing.assert_array_equal(done.mask.levels[0][...], untiled(repaired, model))
     assert LabelPyramid.open(done.mask.path).provenance["damaged"] == [[256, 512, 256, 256]]
     assert run(slide, model, out=tmp_path).last.damaged == ((256, 512, 256, 256),)
+
+
+def test_several_pieces_are_counted_and_the_first_one_is_named(
+    tmp_path: Path, pixels: np.ndarray, model: Checkpoint
+) -> None:
+    torn = run(Slide.of_arrays([Broken(pixels, 256, 768)], axes="YXC", name="torn"), model, out=tmp_path)
+    assert len(torn.last.damaged) == 2
+    assert "2 pieces of torn could not be decoded and count as blank; the first one: torn" in torn.warnings
+
+
+def test_what_is_left_out_of_a_slide_is_told(tmp_path: Path, pixels: np.ndarray, model: Checkpoint) -> None:
+    levels = [pixels, pixels[::2, ::2][:200], pixels[::4, ::4]]
+    done = run(write_pyramid(tmp_path / "odd.tif", levels), model)
+    assert "image 1 is left out: its size 200x425 does not fit the finest level, 600x850" in done.warnings
+    assert done.mask.complete
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [
+        (None, r"has 3 channels but the model expects 1; choose 1 of 0 \(DAPI\), 1 \(CD8\), 2 as 'channels'"),
+        ((3,), r"has the channels 0 \(DAPI\), 1 \(CD8\), 2 but got \[3\]; choose among them"),
+        ((-1,), r"but got \[-1\]"),
+        ((), r"but got \[\]"),
+    ],
+)
+def test_channels_that_do_not_fit_are_named(
+    tmp_path: Path, bright: Callable[..., Checkpoint], channels: tuple[int, ...] | None, message: str
+) -> None:
+    counts = np.zeros((3, HEIGHT, WIDTH), np.uint16)
+    slide = Slide.of_arrays([counts], axes="CYX", name="stains", channel_names=("DAPI", "CD8", ""))
+    with pytest.raises(ImageError, match=rf"^stains .*{message}"):
+        run(slide, bright(1), channels=channels, out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_in_colour_has_no_channels_to_choose(slide: Path, model: Checkpoint) -> None:
+    with pytest.raises(ImageError, match=r"case\.tif has no channels to choose from.* but got \[1\]"):
+        run(slide, model, channels=(1,))
 
 
 def test_channels_are_chosen_and_fluorescence_is_scaled_by_its_own_range(
@@ -293,6 +348,58 @@ def test_a_disk_that_becomes_full_ends_the_work_and_space_lets_it_go_on(
         list(work(slide, model))
     monkeypatch.setattr(LabelPyramid, "write", whole)
     assert run(slide, model).events[0].done == 4
+
+
+def test_what_a_killed_work_left_half_written_is_mended_before_it_goes_on(
+    slide: Path, tmp_path: Path, model: Checkpoint
+) -> None:
+    run_some(3, slide, model, out=tmp_path / "parts")
+    (mask,) = (tmp_path / "parts").iterdir()
+    (mask / "0" / "c" / "0.1234.partial").touch()
+    with (mask / "written.bin").open("ab") as journal:
+        journal.write(b"abc")
+    resumed = run(slide, model, out=tmp_path / "parts")
+    assert resumed.events[0].done >= 3
+    assert chunks(resumed.mask) == chunks(run(slide, model, out=tmp_path / "whole").mask)
+
+
+def test_a_disk_that_is_full_when_the_objects_are_written_leaves_the_mask_and_nothing_else(
+    slide: Path, tmp_path: Path, model: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectTable, "add", is_full)
+        with pytest.raises(
+            OutputError,
+            match=r"case_objects\.ome\.zarr: No space left on device; the mask is kept: make space",
+        ) as caught:
+            list(work(slide, model, out=out, objects=True))
+    assert ".part" not in str(caught.value)
+    assert [path.name for path in out.iterdir()] == ["case_mask.ome.zarr"]
+    resumed = run(slide, model, out=out, objects=True)
+    assert resumed.tiles == []
+    assert resumed.last.count > 0
+
+
+def test_a_folder_that_takes_no_lock_is_named(
+    slide: Path, model: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def refused(file: Path) -> Iterator[None]:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        yield
+
+    monkeypatch.setattr(job, "lock_file", refused)
+    with pytest.raises(OutputError, match=r"case_mask\.ome\.zarr: Read-only file system; what is written"):
+        list(work(slide, model))
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(slide: Path, model: Checkpoint) -> None:
+    with pytest.raises(OutputError, match=r"output folder .*case\.tif: it is a file; choose a folder"):
+        list(work(slide, model, out=slide))
 
 
 def test_a_disk_without_room_is_named_before_anything_is_written(
