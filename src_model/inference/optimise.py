@@ -103,6 +103,8 @@ def narrow_weights(model: SegmentationModel, dtype: torch.dtype) -> None:
 
 
 def _rewrite_ends(mixture: MixtureOfSkips) -> None:
+    if isinstance(mixture.fuse, Fuse) and not can_split(mixture.fuse):
+        mixture.fuse[0] = ungroup_pointwise(mixture.fuse[0])
     if isinstance(mixture.fuse, Fuse) and can_split(mixture.fuse):
         stride = mixture.strides[mixture.reference_level]
         steps = [max(stride // finer, 1) for finer in mixture.strides]
