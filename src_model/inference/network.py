@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -113,6 +114,11 @@ class Network:
     def batch_size(self) -> int:
         """Tiles at a time that suit the device."""
         return 1 if self.device.type == "cpu" else 4
+
+    @property
+    def readers(self) -> int:
+        """Threads that read and prepare tiles, so that the device never waits for them."""
+        return 2 if self.device.type == "cpu" else min(8, os.cpu_count() or 2)
 
     def logits(self, images: NDArray[np.float32] | Sent, *, steady: bool = True) -> Tensor:
         """Logits of a batch; with flips, those of the mean probability over four mirrorings.

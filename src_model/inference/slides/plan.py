@@ -16,8 +16,6 @@ from src_model.inference.slides.request import TILES, SlideRequest
 from src_model.tiling.groups import Group, from_middle, group_tiles
 from src_model.tiling.plan import Box, plan_tiles, round_up
 
-AHEAD = 3
-"""Groups of tiles that are read before the network takes them."""
 WINDOW = 256
 """Side of the samples that are looked at before the tiles, pixels of the mask."""
 _BLOCK = 4
@@ -49,7 +47,9 @@ class Sizes:
         side = round_up(self.tile + 2 * self.halo, network.model.required_multiple)
         read = (min(side, grid.shape[0]), min(side, grid.shape[1]))
         pixels = tiles * self.tile**2
-        return needs_of(network, read, batch=self.batch, ahead=AHEAD, pixels=pixels, objects=objects)
+        return needs_of(
+            network, read, batch=self.batch, ahead=network.readers + 1, pixels=pixels, objects=objects
+        )
 
 
 class Plan:

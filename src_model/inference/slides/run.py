@@ -27,7 +27,6 @@ from src_model.inference.network import Network
 from src_model.inference.slides.job import objects_paths, only_one
 from src_model.inference.slides.objects import Numbered
 from src_model.inference.slides.pipeline import flow
-from src_model.inference.slides.plan import AHEAD
 from src_model.inference.slides.request import DEFAULT_ROUTING, RoutingMode, SlideRequest
 from src_model.inference.slides.work import SlideWork
 from src_model.memory import kept_memory
@@ -36,9 +35,6 @@ from src_model.tiling.groups import Group
 
 if TYPE_CHECKING:
     from src_model.inference.slides.tissue import Tissue
-
-_READERS = 2
-"""Threads that decode; two are enough to keep a network busy, and leave the cores to it."""
 
 
 def segment_slide(
@@ -251,8 +247,9 @@ def _as_phase(
 def _tiles(work: SlideWork, left: list[Group], done: int, control: Control) -> Iterator[Event]:
     """All groups that are left."""
     begun, before = time.perf_counter(), done
+    readers = work.readers
     steps = flow(
-        left, work.read, work.compute, work.write, readers=_READERS, ahead=AHEAD, check=control.check
+        left, work.read, work.compute, work.write, readers=readers, ahead=readers + 1, check=control.check
     )
     with closing(steps):
         for written in steps:
