@@ -1,8 +1,8 @@
 """How close a whole slide comes to the network's own time, and how it compares with MONAI's sliding window.
 
 Three comparisons in one run, on the same machine with nothing else to do. *Share*: the tiles of a slide
-with 40 % tissue, times the time of the network alone for one, over the time of the whole job from opening the
-file to the finished pyramid. *Region*: an all-tissue slide, by the project and by MONAI's
+with 40 % tissue, times the time of the network alone for one of its size, over the time of the whole job from
+opening the file to the finished pyramid. *Region*: an all-tissue slide, by the project and by MONAI's
 ``sliding_window_inference`` with the same rewritten network, overlap 0.25 and windows as large as what the
 project reads. *Slide*: the same for the slide with 40 % tissue, of which the project sees only the
 tissue. Masks of the region are compared away from the borders of MONAI's windows, with the experts chosen
@@ -19,6 +19,7 @@ import json
 import statistics
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import open_slide
 from src_model.inference.network import Network
 from src_model.inference.prepare import Preparation
+from src_model.inference.slides.area import Area
+from src_model.inference.slides.grid import choose_grid
+from src_model.inference.slides.plan import Plan, Sizes
 from src_model.inference.slides.tissue import find_tissue
 from src_model.memory import kept_memory
 from src_model.metrics.pixel import dice
@@ -94,23 +98,40 @@ def share_of_network(
         run, _, notes = job.segment(slide, tissue=True)
         side, batch = read_side(notes), notes["plan"]["batch"]
         samples = samples_of(slide, network, side, batch, tissue=True)
-        alone = network_alone(network, samples, held=notes.get("pools"))
+        sizes = sizes_read(slide, network, notes)
+        alone = {
+            (height, width): network_alone(
+                network, [x[..., :height, :width] for x in samples], held=notes.get("pools")
+            )
+            for height, width in sizes
+        }
+        seconds = sum(count * alone[size].seconds for size, count in sizes.items())
         runs.append(run)
         rows.append(
             {
                 "slide": slide.name,
                 "tiles": len(run.tiles),
-                "read": side,
+                "sizes": len(sizes),
+                "mpx": round(sum(count * h * w for (h, w), count in sizes.items()) / 1e6, 1),
                 "batch": batch,
-                "tile_s": alone.seconds,
-                "network_s": len(run.tiles) * alone.seconds,
+                "largest_s": alone[max(alone)].seconds,
+                "network_s": seconds,
                 "job_s": run.seconds,
                 "first_s": run.first_tile,
-                "share": len(run.tiles) * alone.seconds / run.seconds,
-                "cpu_share": len(run.tiles) * alone.cpu / run.cpu,
+                "share": seconds / run.seconds,
+                "cpu_share": sum(count * alone[size].cpu for size, count in sizes.items()) / run.cpu,
             }
         )
     return runs, rows, notes
+
+
+def sizes_read(slide: Path, network: Network, notes: dict[str, Any]) -> Counter[tuple[int, int]]:
+    """Height and width of what the tiles of the tissue read, and how often."""
+    opened = open_slide(slide)
+    grid = choose_grid(opened, network.pixel_size_um, float(np.mean(opened.pixel_size_um)))
+    area = Area(grid, None, find_tissue(opened))
+    plan = Plan(grid, area, Sizes(**notes["plan"]), network.model.required_multiple)
+    return Counter((tile.read.height, tile.read.width) for group in plan.groups for tile in group)
 
 
 def read_side(notes: dict[str, Any]) -> int:

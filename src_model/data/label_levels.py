@@ -167,12 +167,14 @@ def most_frequent(labels: NDArray[Any]) -> NDArray[Any]:
         return np.zeros((-(-height // 2), -(-width // 2)), labels.dtype)
     if height % 2 or width % 2:
         labels = np.pad(labels, ((0, height % 2), (0, width % 2)), mode="edge")
-    four = np.stack([labels[::2, ::2], labels[::2, 1::2], labels[1::2, ::2], labels[1::2, 1::2]])
-    four.sort(axis=0)
-    least, low, high, most = four
+    a, b, c, d = (np.ascontiguousarray(labels[y::2, x::2]) for y in (0, 1) for x in (0, 1))
+    lower, upper = (np.minimum(a, b), np.minimum(c, d)), (np.maximum(a, b), np.maximum(c, d))
+    least, most = np.minimum(*lower), np.maximum(*upper)
+    middle = np.maximum(*lower), np.minimum(*upper)
+    low, high = np.minimum(*middle), np.maximum(*middle)
     # Sorted, equal values are neighbours: the middle two, or else the upper two, or else the lower two.
-    pairs = [low == high, high == most, least == low]
-    result: NDArray[Any] = np.select(pairs, [low, most, low], default=most)
+    pair = (low == high) | ((high != most) & (least == low))
+    result: NDArray[Any] = np.where(pair, low, most)
     return result
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from src_model.errors import ConfigError
 from src_model.inference.network import Network
-from src_model.inference.prepare import Preparation
+from src_model.inference.prepare import Preparation, batch_of
 from src_model.inference.request import DEFAULT_TILE, Request, TileSize
 from src_model.tiling.plan import Box, Tile, plan_tiles
 
@@ -81,7 +81,7 @@ class Tiled:
     def pieces(self, plane: NDArray[Any], prepare: Preparation) -> Iterator[Piece]:
         """See :class:`Method`."""
         for group in _same_size(self._plan, self.size.batch):
-            images = np.stack([prepare(plane[tile.read.slices]) for tile in group])
+            images = batch_of([prepare(plane[tile.read.slices]) for tile in group])
             logits = self.network.logits(images)
             for tile, result in zip(group, logits, strict=True):
                 yield Piece(tile.write, result[(slice(None), *tile.keep.slices)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from src_model.config import Normalisation
 from src_model.data.image_io import finite_range
 from src_model.data.normalise import Limits, match_channels, standardise, to_unit, unit_limits
 from src_model.inference.network import Network
+
+_BYTES: Limits = (0.0, 255.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,19 +45,30 @@ class Preparation:
         return cls(limits, network.in_channels, network.normalisation)
 
     def __call__(self, part: NDArray[Any]) -> NDArray[np.float32]:
-        """A part (Y, X, C) of a plane as the network takes it, (C, Y, X)."""
+        """A part (Y, X, C) of a plane as the network takes it, (C, Y, X); channels lie last in memory."""
+        if part.dtype == np.uint8 and self.limits == _BYTES and part.shape[-1] == self.in_channels:
+            return self._of_bytes(part)
         return self._standardised(self._unit(part))
 
     def resized(self, plane: NDArray[Any], side: int) -> NDArray[np.float32]:
         """A whole plane (Y, X, C), resized as in training, as the network takes it: (C, side, side)."""
         return self._standardised(resize_image(self._unit(plane), side))
 
+    def _of_bytes(self, part: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """All steps in one, whole rows at a time."""
+        ends = np.repeat(np.array([[0.0], [1.0]], np.float32), self.in_channels, axis=1)
+        low, high = standardise(ends, self.normalisation)
+        rows = part.reshape(len(part), -1)
+        values = np.multiply(rows, np.tile((high - low) / 255, part.shape[1]), dtype=np.float32)
+        values += np.tile(low, part.shape[1])
+        return np.moveaxis(values.reshape(part.shape), -1, 0)
+
     def _unit(self, part: NDArray[Any]) -> NDArray[np.float32]:
         return match_channels(to_unit(part, self.limits), self.in_channels)
 
     def _standardised(self, unit: NDArray[np.float32]) -> NDArray[np.float32]:
         values = standardise(unit, self.normalisation)
-        return np.ascontiguousarray(np.moveaxis(values, -1, 0), dtype=np.float32)
+        return np.moveaxis(values.astype(np.float32, copy=False), -1, 0)
 
 
 def resize_image(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
@@ -66,6 +80,13 @@ def resize_image(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     small = F.interpolate(values, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
     result: NDArray[np.float32] = np.moveaxis(small[0].numpy(), 0, -1)
     return result
+
+
+def batch_of(images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Prepared images (C, Y, X) as a batch (B, C, Y, X), their channels last in memory."""
+    if len(images) == 1:
+        return images[0][np.newaxis]
+    return np.moveaxis(np.stack([np.moveaxis(image, 0, -1) for image in images]), -1, 1)
 
 
 def is_constant(plane: NDArray[Any]) -> bool:

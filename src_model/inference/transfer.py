@@ -63,7 +63,8 @@ class Transfer:
 
     def send(self, images: NDArray[np.float32]) -> Sent:
         """Begin to move a batch (B, C, [D,] H, W); one for which there is no room stays here for now."""
-        batch = torch.from_numpy(np.ascontiguousarray(images))
+        forward = all(stride >= 0 for stride in images.strides)
+        batch = torch.from_numpy(images if forward else images.copy())
         if self._stream is None:
             return Sent(batch)
         try:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from src_model.tiling.plan import Box, Tile
+from src_model.tiling.plan import Tile
 
 Group = tuple[Tile, ...]
 """Tiles that read boxes of one size; they go through the network together."""
 
 
-def group_tiles(tiles: Iterable[Tile], batch: int, wanted: Callable[[Box], bool]) -> list[Group]:
-    """The wanted tiles, neighbours of one size together.
+def group_tiles(tiles: Iterable[Tile], batch: int) -> list[Group]:
+    """Neighbours that read as much together.
 
     The groups depend on the plan alone, not on an order of work, so that a work that is gone on with
     computes the same.
@@ -22,14 +22,10 @@ def group_tiles(tiles: Iterable[Tile], batch: int, wanted: Callable[[Box], bool]
         A plan, row by row.
     batch
         Tiles of a group at most.
-    wanted
-        Whether a box that a tile writes is.
     """
     groups: list[Group] = []
     group: list[Tile] = []
     for tile in tiles:
-        if not wanted(tile.write):
-            continue
         if group and (len(group) == batch or _size(group[0]) != _size(tile)):
             groups.append(tuple(group))
             group = []

@@ -53,7 +53,14 @@ class Tile:
     keep: Box
     """The part of the network's output that is kept, counted from the corner of ``read``."""
     write: Box
-    """Where the kept part goes, in output coordinates (counted from the corner of the region)."""
+    """Where the result goes, in output coordinates (counted from the corner of the region)."""
+    inset: Box | None = None
+    """Where in ``write`` the kept part goes, the rest being background; ``None`` = it fills it."""
+
+    @property
+    def part(self) -> Box:
+        """Where the kept part goes, in output coordinates."""
+        return self.write if self.inset is None else self.inset.moved(self.write.y, self.write.x)
 
 
 def plan_tiles(
@@ -100,6 +107,28 @@ def plan_tiles(
     rows = _cuts(region.y, region.y_end, height, step, margin, multiple)
     columns = _cuts(region.x, region.x_end, width, step, margin, multiple)
     return tuple(_tile(row, column, region) for row in rows for column in columns)
+
+
+def crop_tile(tile: Tile, part: Box, *, halo: int, multiple: int, height: int, width: int) -> Tile:
+    """The same tile when only a part of it is wanted: nothing but that and its context is read.
+
+    Parameters
+    ----------
+    tile
+        Of a plan of a whole image.
+    part
+        Inside ``tile.write``.
+    halo, multiple, height, width
+        As for :func:`plan_tiles`.
+    """
+    if part == tile.write:
+        return tile
+    margin = round_up(halo, multiple)
+    y, x = (max(start - margin, 0) // multiple * multiple for start in (part.y, part.x))
+    bottom = min(round_up(part.y_end + margin, multiple), height)
+    right = min(round_up(part.x_end + margin, multiple), width)
+    read = Box(y, x, bottom - y, right - x)
+    return Tile(read, part.moved(-y, -x), tile.write, part.moved(-tile.write.y, -tile.write.x))
 
 
 def round_up(value: int, multiple: int) -> int:

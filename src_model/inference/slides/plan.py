@@ -14,12 +14,15 @@ from src_model.inference.slides.grid import Grid
 from src_model.inference.slides.needs import Needs, fits, needs_of
 from src_model.inference.slides.request import TILES, SlideRequest
 from src_model.tiling.groups import Group, from_middle, group_tiles
-from src_model.tiling.plan import Box, plan_tiles, round_up
+from src_model.tiling.plan import Box, Tile, crop_tile, plan_tiles, round_up
 
 WINDOW = 256
 """Side of the samples that are looked at before the tiles, pixels of the mask."""
 _BLOCK = 4
 """Tiles along the side of a block that is done before the next one is begun."""
+_STEP = 256
+"""Tiles are cropped to what is wanted of them in steps of so many pixels: few sizes, to which a device
+adapts once each."""
 _SAMPLES = 16
 _LATTICE = 4
 
@@ -66,10 +69,11 @@ class Plan:
     """
 
     def __init__(self, grid: Grid, area: Area, sizes: Sizes, required: int) -> None:
-        self._grid, self._sizes = grid, sizes
+        self._grid, self._sizes, self._area = grid, sizes, area
         self._multiple = grid.multiple(required)
         tiles = plan_tiles(*grid.shape, tile=sizes.tile, halo=sizes.halo, multiple=self._multiple)
-        self.groups = group_tiles(tiles, sizes.batch, area.touches)
+        wanted = (self._wanted(tile) for tile in tiles if area.touches(tile.write))
+        self.groups = group_tiles(wanted, sizes.batch)
         self.tiles = sum(map(len, self.groups))
 
     def nearest_first(self, groups: Sequence[Group], focus: tuple[float, float] | None) -> list[Group]:
@@ -92,10 +96,28 @@ class Plan:
             wanted[box.y // chunk : -(-box.y_end // chunk), box.x // chunk : -(-box.x_end // chunk)] = True
         return wanted
 
+    def _wanted(self, tile: Tile) -> Tile:
+        """The tile without what is not to be segmented at its sides, in steps."""
+        write = tile.write
+        pieces = [
+            Box(y, x, min(_STEP, write.y_end - y), min(_STEP, write.x_end - x))
+            for y in range(write.y, write.y_end, _STEP)
+            for x in range(write.x, write.x_end, _STEP)
+        ]
+        touched = [piece for piece in pieces if self._area.touches(piece)]
+        if not touched:
+            return tile
+        y, x = min(piece.y for piece in touched), min(piece.x for piece in touched)
+        bottom, right = max(piece.y_end for piece in touched), max(piece.x_end for piece in touched)
+        height, width = self._grid.shape
+        part = Box(y, x, bottom - y, right - x)
+        halo, multiple = self._sizes.halo, self._multiple
+        return crop_tile(tile, part, halo=halo, multiple=multiple, height=height, width=width)
+
     def samples(self) -> list[Box]:
         """Boxes in the middle of tiles all over what is segmented."""
-        tiles = [tile.write for group in self.groups for tile in group]
-        return [self._middle(box) for box in tiles[:: -(-len(tiles) // _SAMPLES)]]
+        parts = [tile.part for group in self.groups for tile in group]
+        return [self._middle(box) for box in parts[:: -(-len(parts) // _SAMPLES)]]
 
     def _middle(self, box: Box) -> Box:
         height, width = min(WINDOW, box.height), min(WINDOW, box.width)

@@ -21,7 +21,7 @@ from src_model.errors import ImageError
 from src_model.events import Control
 from src_model.inference.global_pools import GlobalPools
 from src_model.inference.network import MemoryRanOut, Network, classes, probabilities
-from src_model.inference.prepare import Preparation, is_constant
+from src_model.inference.prepare import Preparation, batch_of, is_constant
 from src_model.inference.slides.area import Area
 from src_model.inference.slides.grid import GridReader, check_channels, choose_grid
 from src_model.inference.slides.job import Fingerprint, describe_job, find_output
@@ -149,7 +149,7 @@ class SlideWork:
         images = [self.reader.read(tile.read) for tile in group]
         if all(is_constant(image) for image in images):
             return None
-        return self._network.transfer.send(np.stack([self._prepare(image) for image in images]))
+        return self._network.transfer.send(batch_of([self._prepare(image) for image in images]))
 
     def compute(self, group: Group, images: Read) -> list[Found] | None:
         """What is found in a group's tiles; the device may be computing it yet.
@@ -180,11 +180,15 @@ class SlideWork:
         for number, tile in enumerate(group):
             mask = np.zeros((tile.write.height, tile.write.width), np.uint8)
             if found is not None:
-                inside = self._area.at(tile.write)
                 kept, sure = found[number]
-                np.copyto(mask, kept.array(), where=True if inside is None else inside)
+                inside = self._area.at(tile.part)
+                part = mask if tile.inset is None else mask[tile.inset.slices]
+                np.copyto(part, kept.array(), where=True if inside is None else inside)
                 if sure is not None:
-                    self.mask.write_confidence(tile.write, sure.array() * (mask > 0))
+                    confidence = np.zeros_like(mask)
+                    place = ... if tile.inset is None else tile.inset.slices
+                    confidence[place] = sure.array() * (part > 0)
+                    self.mask.write_confidence(tile.write, confidence)
             written.append((tile.write, self.mask.write(tile.write, mask)))
         return written
 
