@@ -20,6 +20,7 @@ import statistics
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -91,21 +92,17 @@ def samples_of(
 def share_of_network(
     job: Job, network: Network, slide: Path, rounds: int
 ) -> tuple[list[Run], list[dict[str, Any]], dict[str, Any]]:
-    """Segment the tissue of a slide, then time the network alone; runs, a row a round, notes of a run."""
-    runs, rows, notes = [], [], dict[str, Any]()
-    job.segment(job.slide(1024, 1.0), tissue=False)  # tunes and warms up
+    """Segment the tissue of a slide, and time the network alone before and after; runs, a row a round, notes."""
+    runs, rows = [], []
+    _, _, notes = job.segment(job.slide(4096, 0.4), tissue=True)
     for _ in range(rounds):
-        run, _, notes = job.segment(slide, tissue=True)
-        side, batch = read_side(notes), notes["plan"]["batch"]
-        samples = samples_of(slide, network, side, batch, tissue=True)
         sizes = sizes_read(slide, network, notes)
-        alone = {
-            (height, width): network_alone(
-                network, [x[..., :height, :width] for x in samples], held=notes.get("pools")
-            )
-            for height, width in sizes
-        }
-        seconds = sum(count * alone[size].seconds for size, count in sizes.items())
+        samples = samples_of(slide, network, read_side(notes), notes["plan"]["batch"], tissue=True)
+        before = alone_for(sizes, network, samples, notes)
+        run, _, notes = job.segment(slide, tissue=True)
+        after = alone_for(sizes, network, samples, notes)
+        alone = {size: (before[size] + after[size]) / 2 for size in sizes}
+        seconds = sum(count * alone[size] for size, count in sizes.items())
         runs.append(run)
         rows.append(
             {
@@ -113,16 +110,26 @@ def share_of_network(
                 "tiles": len(run.tiles),
                 "sizes": len(sizes),
                 "mpx": round(sum(count * h * w for (h, w), count in sizes.items()) / 1e6, 1),
-                "batch": batch,
-                "largest_s": alone[max(alone)].seconds,
+                "batch": notes["plan"]["batch"],
+                "largest_s": alone[max(alone)],
                 "network_s": seconds,
                 "job_s": run.seconds,
                 "first_s": run.first_tile,
                 "share": seconds / run.seconds,
-                "cpu_share": sum(count * alone[size].cpu for size, count in sizes.items()) / run.cpu,
             }
         )
     return runs, rows, notes
+
+
+def alone_for(
+    sizes: Iterable[tuple[int, int]], network: Network, samples: list[Tensor], notes: dict[str, Any]
+) -> dict[tuple[int, int], float]:
+    """Seconds of the network alone for a tile of each size."""
+    held = notes.get("pools")
+    return {
+        (height, width): network_alone(network, [x[..., :height, :width] for x in samples], held=held).seconds
+        for height, width in sizes
+    }
 
 
 def sizes_read(slide: Path, network: Network, notes: dict[str, Any]) -> Counter[tuple[int, int]]:

@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from src_model.inference.cuda_layers import JointExperts, suit_cuda
+from src_model.inference.fused import AddRelu, ConvRelu, JoinedUp
 from src_model.inference.network import Network
-from src_model.inference.optimise import narrow_weights, optimise
+from src_model.inference.optimise import fit_to_device, narrow_weights, optimise
 from src_model.models.base import SegmentationModel
 from src_model.models.checkpoint import Checkpoint
 from src_model.models.registry import create_model, list_models, model_class
@@ -266,3 +268,50 @@ def test_the_network_of_an_inference_is_optimised(wrapped: Callable[..., Checkpo
     assert norms_of(network.model) == []
     assert difference(network.logits(batch.numpy()), expected) <= 1e-3
     assert len(norms_of(model)) > 0
+
+
+images_only = pytest.mark.parametrize(
+    ("name", "stage"), [(name, stage) for name, stage in STAGES if model_class(name).dims == 2]
+)
+
+
+@images_only
+@torch.inference_mode()
+def test_layers_that_are_joined_for_the_device_give_the_same(name: str, stage: int) -> None:
+    fast = optimise(ready(name, stage=stage))
+    batch = image(fast)
+    expected = fast(batch).logits
+
+    fit_to_device(fast, "float32")
+
+    assert any(isinstance(part, (ConvRelu, AddRelu, JoinedUp)) for part in fast.modules())
+    assert difference(fast(batch).logits, expected) <= 1e-5
+    assert difference(fast(batch.to(memory_format=torch.channels_last)).logits, expected) <= 1e-5
+
+
+@images_only
+@torch.inference_mode()
+def test_the_layers_for_a_cuda_device_give_the_same(name: str, stage: int) -> None:
+    fast = optimise(ready(name, stage=stage))
+    batch = image(fast)
+    expected = fast(batch)
+    fit_to_device(fast, "float32")
+
+    suit_cuda(fast)
+
+    found = fast(batch)
+    assert difference(found.logits, expected.logits) <= 1e-5
+    if expected.routing is not None:
+        assert torch.equal(found.routing.selected, expected.routing.selected)
+
+
+@torch.inference_mode()
+def test_experts_that_are_computed_together_still_show_each_its_map() -> None:
+    fast = optimise(ready("utanet"))
+    batch = image(fast)
+    expected = fast.expert_maps(batch)
+    fit_to_device(fast, "float32")
+    suit_cuda(fast)
+
+    assert isinstance(fast.mixture.experts, JointExperts)
+    assert difference(fast.expert_maps(batch), expected) <= 1e-5

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src_model.tiling.plan import Box, Tile, plan_tiles, round_up
+from src_model.tiling.plan import Box, Tile, crop_tile, plan_tiles, round_up
 from src_model.tiling.stitch import cut, place
 
 sizes = st.integers(1, 90)
@@ -121,3 +121,32 @@ def test_planning_needs_no_torch() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert result.stdout.strip() == "False"
+
+
+@given(plans, st.data())
+def test_a_cropped_tile_reads_the_part_with_its_context_and_writes_the_same(
+    plan: dict[str, int], data: st.DataObject
+) -> None:
+    tile = data.draw(st.sampled_from(plan_tiles(**plan)))
+    inside = data.draw(regions(tile.write.height, tile.write.width))
+    part = inside.moved(tile.write.y, tile.write.x)
+    about = {key: plan[key] for key in ("halo", "multiple", "height", "width")}
+
+    cropped = crop_tile(tile, part, **about)
+
+    assert cropped.write == tile.write
+    assert cropped.part == part
+    assert cropped.keep.moved(cropped.read.y, cropped.read.x) == part
+    assert tile.read.contains(cropped.read)
+    assert cropped.read.y % plan["multiple"] == cropped.read.x % plan["multiple"] == 0
+    halo = plan["halo"]
+    assert cropped.read.y <= max(part.y - halo, 0)
+    assert cropped.read.x <= max(part.x - halo, 0)
+    assert cropped.read.y_end >= min(part.y_end + halo, plan["height"])
+    assert cropped.read.x_end >= min(part.x_end + halo, plan["width"])
+
+
+def test_a_tile_of_which_all_is_wanted_stays_as_it_is() -> None:
+    tile = plan_tiles(50, 70, tile=16, halo=8)[3]
+
+    assert crop_tile(tile, tile.write, halo=8, multiple=1, height=50, width=70) is tile

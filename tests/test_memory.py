@@ -1,0 +1,74 @@
+"""Memory is kept while anyone works, and given back when the last one is done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from src_model import memory
+from src_model.memory import kept_memory
+
+MMAP_MAX = -4
+
+
+class Library:
+    """Notes what glibc would be told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, int]] = []
+        self.trimmed = 0
+
+    def mallopt(self, name: int, value: int) -> int:
+        self.told.append((name, value))
+        return 1
+
+    def malloc_trim(self, _pad: int) -> int:
+        self.trimmed += 1
+        return 1
+
+    def keeps(self) -> bool:
+        return dict(self.told).get(MMAP_MAX) == 0
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Library:
+    made = Library()
+    monkeypatch.setattr(memory, "_glibc", lambda: made)
+    return made
+
+
+def test_freed_memory_is_kept_inside_and_given_back_after_it(library: Library) -> None:
+    with kept_memory():
+        assert library.keeps()
+        assert not library.trimmed
+
+    assert not library.keeps()
+    assert library.trimmed == 1
+
+
+def test_the_last_of_several_gives_it_back(library: Library) -> None:
+    with kept_memory():
+        with kept_memory():
+            pass
+        assert library.keeps()
+
+    assert not library.keeps()
+    assert library.trimmed == 1
+
+
+def test_an_error_gives_it_back_too(library: Library) -> None:
+    with pytest.raises(ValueError, match="broken"), kept_memory():
+        raise ValueError("broken")
+
+    assert not library.keeps()
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> Any:
+        return None
+
+    monkeypatch.setattr(memory, "_glibc", none)
+
+    with kept_memory():
+        pass
