@@ -35,6 +35,8 @@ def untiled(
     """The global pools of a mosaic, and the mask of the tile when all of it is seen."""
     pools.clear()
     with pools.recording():
+        tester.mask(mosaic)
+    with pools.held():  # as the tile will be seen
         mask = tester.mask(mosaic)
     return pools.values, mask[tile.slices]
 

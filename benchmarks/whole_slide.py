@@ -92,7 +92,7 @@ def samples_of(
 def share_of_network(
     job: Job, network: Network, slide: Path, rounds: int
 ) -> tuple[list[Run], list[dict[str, Any]], dict[str, Any]]:
-    """Segment the tissue of a slide, and time the network alone before and after; runs, a row a round, notes."""
+    """Segment the tissue of a slide, time the network alone around it; runs, a row a round, notes."""
     runs, rows = [], []
     _, _, notes = job.segment(job.slide(4096, 0.4), tissue=True)
     for _ in range(rounds):
