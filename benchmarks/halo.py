@@ -24,7 +24,7 @@ from src_model.tiling.plan import Box
 
 ALLOWED = 0.001
 """Share of the pixels that may differ."""
-HALOS = (0, 16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256)
+HALOS = (0, 16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256)
 CONTEXT = 384
 """What the untiled result sees on each side of the tile, pixels."""
 

@@ -30,8 +30,8 @@ class SegmentationModel(nn.Module, ABC):
     halo : int
         Context that a tile of 512 pixels needs on each side, pixels: the least with which at most 0.1 %
         of its mask differs from the untiled one while routing and the other global pools are held.
-        Measured on a trained network by ``benchmarks/halo.py``; where that was not done, that of UTANet,
-        which sees as far as any. A multiple of ``required_multiple``.
+        Measured on a trained network by ``benchmarks/halo.py``, see docs/performance.md. A multiple of
+        ``required_multiple``.
     in_channels, num_classes, stage : int
         As given.
     num_experts : int

@@ -75,6 +75,7 @@ class UNet(Baseline):
     """
 
     name = "unet"
+    halo = 32
     required_multiple = 16
 
     def __init__(
@@ -104,6 +105,7 @@ class UNetPlusPlus(Baseline):
     """
 
     name = "unetpp"
+    halo = 16
     required_multiple = 16
     auxiliary_weights = (1.0, 1.0, 1.0)
 
@@ -139,6 +141,7 @@ class DeepLabV3Plus(Baseline):
     """
 
     name = "deeplabv3plus"
+    halo = 256
     choices: ClassVar[dict[str, tuple[str, ...]]] = {"encoder": ENCODER_NAMES}
     dilations = (6, 12, 18)
 

@@ -16,6 +16,7 @@ class LightUTANet(UTANet):
     """On ResNet34, as published; most of its cost is the encoder at full resolution."""
 
     name = "light-utanet"
+    halo = 224
     defaults = MixtureOptions(
         light_decoder=True, light_aspp=True, hierarchical_experts=True, light_mixture=True
     )

@@ -228,6 +228,7 @@ class UTANetStage1(UTANet):
     """UTANet with plain skips and no second stage: the baseline of the paper's tables."""
 
     name = "utanet-stage1"
+    halo = 48
     has_mixture = False
     defaults = NetworkOptions()
 

@@ -23,6 +23,7 @@ class UTANetPlusPlus(UTANet):
     """
 
     name = "utanet-plusplus"
+    halo = 80
     defaults: ClassVar[PlusPlusOptions] = PlusPlusOptions()
 
     def _make_decoder(self) -> int:
