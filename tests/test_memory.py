@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from src_model import memory
-from src_model.memory import kept_memory
+from src_model.memory import MemoryLimit, kept_memory
 
 MMAP_MAX = -4
 
@@ -72,3 +72,11 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
     with kept_memory():
         pass
+
+
+def test_what_is_free_goes_back_once_the_process_has_grown_too_far(library: Library) -> None:
+    MemoryLimit(1 << 40).keep()
+    assert library.trimmed == 1  # when it begins
+
+    MemoryLimit(-(1 << 20)).keep()
+    assert library.trimmed == 3

@@ -20,7 +20,9 @@ WINDOW = 256
 """Side of the samples that are looked at before the tiles, pixels of the mask."""
 _BLOCK = 4
 """Tiles along the side of a block that is done before the next one is begun."""
-_STEP = 256
+_MOST_MEMORY = 1_200_000_000
+"""Bytes of memory that a work takes unless the caller names a tile that needs more."""
+_STEP = 512
 """Tiles are cropped to what is wanted of them in steps of so many pixels: few sizes, to which a device
 adapts once each."""
 _SAMPLES = 16
@@ -37,13 +39,18 @@ class Sizes:
 
     @classmethod
     def of(cls, request: SlideRequest, network: Network, grid: Grid) -> Sizes:
-        """What the caller said, else the largest tiles that fit into memory."""
+        """What the caller said, else the largest tiles that take little enough memory."""
         halo = network.model.halo if request.halo is None else request.halo
         batch = request.batch_size or network.batch_size
         if request.tile is not None:
             return cls(request.tile, halo, batch)
         choices = [cls(tile, halo, batch) for tile in TILES]
-        return next((sizes for sizes in choices if fits(sizes.needs(network, grid))), choices[-1])
+
+        def suits(sizes: Sizes) -> bool:
+            needs = sizes.needs(network, grid)
+            return needs.memory <= _MOST_MEMORY and fits(needs)
+
+        return next(filter(suits, choices), choices[-1])
 
     def needs(self, network: Network, grid: Grid, *, tiles: int = 0, objects: bool = False) -> Needs:
         """What so many tiles of this size take."""

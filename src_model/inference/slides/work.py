@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from src_model.inference.slides.objects import Numbered, number_objects
 from src_model.inference.slides.plan import Plan, Sizes, lattice
 from src_model.inference.slides.request import TILES, SlideRequest
 from src_model.inference.transfer import Received, Sent
+from src_model.memory import MemoryLimit
 from src_model.models.checkpoint import Checkpoint
 from src_model.tiling.groups import Group
 from src_model.tiling.plan import Box
@@ -100,6 +102,7 @@ class SlideWork:
         if earlier is None:
             check_memory(self.needs, self.name)
             self.needs.check_disk(self.path.parent)
+        self._limit = MemoryLimit(self.needs.memory)
         self.mask = earlier or self._new(job)
 
     @property
@@ -159,6 +162,7 @@ class SlideWork:
         self._control.check()
         if images is None:
             return None
+        self._limit.keep()
         try:
             return self._find(group, images)
         except MemoryRanOut:
@@ -255,7 +259,7 @@ class SlideWork:
         return Preparation.of(corner, self._network, limits)
 
     def _new(self, job: dict[str, Any]) -> LabelPyramid:
-        chunk = min(CHUNK, self._sizes.tile)
+        chunk = math.gcd(CHUNK, self._sizes.tile)
         return LabelPyramid.create(
             self.path,
             self.grid.shape,
