@@ -31,7 +31,8 @@ def fuse_passes(model: nn.Module) -> None:
         Rewritten by :func:`src_model.inference.optimise.optimise`, with the number type and on the device
         that it keeps; images (2-D).
     """
-    if not _supported(next(model.parameters()).device):
+    weight = next((part.weight for part in model.modules() if isinstance(part, nn.Conv2d)), None)
+    if weight is None or not _supported(weight):
         return
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
@@ -47,10 +48,20 @@ def fuse_passes(model: nn.Module) -> None:
             module.register_module("relu", nn.Identity())
 
 
-def _supported(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.version.hip is None
-    return device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+def _supported(weight: Tensor) -> bool:
+    """Whether the device's library has these layers for this number type, found by trying."""
+    if weight.device.type not in ("cpu", "cuda") or torch.version.hip is not None:
+        return False
+    conv = nn.Conv2d(8, 8, 3, padding=1, device="meta", dtype=weight.dtype)
+    set_weights(conv, weight.new_zeros(8, 8, 3, 3), weight.new_zeros(8))
+    x = torch.zeros(1, 8, 4, 4, device=weight.device, dtype=weight.dtype)
+    x = x.contiguous(memory_format=torch.channels_last)
+    try:
+        with torch.inference_mode():
+            AddRelu.of(conv)(ConvRelu.of(conv)(x), x)
+    except (RuntimeError, AttributeError):
+        return False
+    return True
 
 
 def _fuse_row(row: nn.Module) -> None:
@@ -146,7 +157,9 @@ class JoinedUp(nn.Module):
         up = cast(nn.ConvTranspose2d, block.up[0] if isinstance(block, UpBlock) else block.up)
         weight = up.weight.permute(2, 3, 1, 0).reshape(-1, up.in_channels, 1, 1)
         bias = None if up.bias is None else up.bias.repeat(4)
-        point = nn.Conv2d(up.in_channels, len(weight), 1, bias=bias is not None, dtype=weight.dtype)
+        point = nn.Conv2d(
+            up.in_channels, len(weight), 1, bias=bias is not None, device="meta", dtype=weight.dtype
+        )
         set_weights(point, weight, bias)
         self.point = ConvRelu.of(point) if isinstance(block, UpBlock) else point
         self.channels = up.out_channels

@@ -276,33 +276,25 @@ images_only = pytest.mark.parametrize(
 
 
 @images_only
+@pytest.mark.parametrize("for_cuda", [False, True])
 @torch.inference_mode()
-def test_layers_that_are_joined_for_the_device_give_the_same(name: str, stage: int) -> None:
+def test_layers_that_are_joined_for_the_device_are_as_near_to_the_truth(
+    name: str, stage: int, for_cuda: bool
+) -> None:
     fast = optimise(ready(name, stage=stage))
     batch = image(fast)
-    expected = fast(batch).logits
+    truth = copy.deepcopy(fast).double()(batch.double()).logits.float()
+    before = difference(fast(batch).logits, truth)
 
     fit_to_device(fast, "float32")
+    if for_cuda:
+        suit_cuda(fast)
 
-    assert any(isinstance(part, (ConvRelu, AddRelu, JoinedUp)) for part in fast.modules())
-    assert difference(fast(batch).logits, expected) <= 1e-5
-    assert difference(fast(batch.to(memory_format=torch.channels_last)).logits, expected) <= 1e-5
-
-
-@images_only
-@torch.inference_mode()
-def test_the_layers_for_a_cuda_device_give_the_same(name: str, stage: int) -> None:
-    fast = optimise(ready(name, stage=stage))
-    batch = image(fast)
-    expected = fast(batch)
-    fit_to_device(fast, "float32")
-
-    suit_cuda(fast)
-
-    found = fast(batch)
-    assert difference(found.logits, expected.logits) <= 1e-5
-    if expected.routing is not None:
-        assert torch.equal(found.routing.selected, expected.routing.selected)
+    if "utanet" in name:
+        assert any(isinstance(part, (ConvRelu, AddRelu, JoinedUp)) for part in fast.modules())
+    for layout in (torch.contiguous_format, torch.channels_last):
+        after = difference(fast(batch.to(memory_format=layout)).logits, truth)
+        assert after <= 4 * before + 1e-6
 
 
 @torch.inference_mode()
@@ -315,3 +307,13 @@ def test_experts_that_are_computed_together_still_show_each_its_map() -> None:
 
     assert isinstance(fast.mixture.experts, JointExperts)
     assert difference(fast.expert_maps(batch), expected) <= 1e-5
+
+
+@torch.inference_mode()
+def test_fitting_to_the_device_draws_no_random_numbers() -> None:
+    fast = optimise(ready("utanet"))
+    before = torch.random.get_rng_state()
+
+    fit_to_device(fast, "float32")
+
+    assert torch.equal(torch.random.get_rng_state(), before)
