@@ -89,7 +89,7 @@ class Network:
         if own.dims == 2:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = choose_precision(
-            precision, own, in_channels=self.in_channels, top_k=self.top_k, domain=self.domain
+            precision, own, self.device, in_channels=self.in_channels, top_k=self.top_k, domain=self.domain
         )
         fit_to_device(own, self.precision)
         if control is not None:

@@ -84,9 +84,8 @@ def fit_to_device(model: SegmentationModel, precision: Precision) -> None:
         narrow_weights(model, NARROW[precision])
     if model.dims != 2:
         return
-    device = next(model.parameters()).device
     fuse_passes(model)
-    if device.type == "cuda":
+    if any(parameter.is_cuda for parameter in model.parameters()):
         suit_cuda(model)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from src_model.device import Precision, autocast, resolve_precision
+from src_model.device import Precision, autocast, is_out_of_memory, resolve_precision
 from src_model.errors import ConfigError
 from src_model.inference.transfer import layout_of
 from src_model.models.base import SegmentationModel
@@ -24,7 +24,13 @@ _SIDE = {2: 128, 3: 32}
 
 
 def choose_precision(
-    name: str, model: SegmentationModel, *, in_channels: int, top_k: int | None, domain: str | None
+    name: str,
+    model: SegmentationModel,
+    device: torch.device,
+    *,
+    in_channels: int,
+    top_k: int | None,
+    domain: str | None,
 ) -> Precision:
     """The precision of that name; ``auto`` tries the narrow type that the device is fast at.
 
@@ -32,8 +38,8 @@ def choose_precision(
     ----------
     name
         One of :data:`PRECISIONS`.
-    model
-        In float32, on its device, in evaluation mode.
+    model, device
+        In float32, on this device, in evaluation mode.
     in_channels
         Of the images.
     top_k, domain
@@ -45,8 +51,7 @@ def choose_precision(
         When there is no such precision, or the device does not have it.
     """
     if name not in PRECISIONS:
-        raise ConfigError(f"The precision must be one of {', '.join(PRECISIONS)} but got '{name}'.")
-    device = next(model.parameters()).device
+        raise ConfigError(f"The precision must be auto, float32, bfloat16 or float16 but got '{name}'.")
     if name == "float16" and device.type == "cpu":
         raise ConfigError(
             "The precision float16 needs a GPU but got the device 'cpu'; choose bfloat16 or float32."
@@ -57,7 +62,12 @@ def choose_precision(
     if name != "auto" or precision == "float32":
         return precision
     batch = made_up_images(model.dims, in_channels).to(device)
-    error = narrow_error(model, batch, precision, top_k=top_k, domain=domain)
+    try:
+        error = narrow_error(model, batch, precision, top_k=top_k, domain=domain)
+    except RuntimeError as reason:
+        if is_out_of_memory(reason):
+            return precision  # which takes less of it
+        raise
     return precision if error <= ALLOWED else "float32"
 
 

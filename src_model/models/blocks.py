@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -97,7 +98,8 @@ def resize(x: Tensor, size: Sequence[int], *, align_corners: bool = False) -> Te
         length == 2 * target for length, target in zip(x.shape[2:], size, strict=True)
     ):
         return BLOCK_POOL[x.ndim - 2](x, 2)  # the same values, faster
-    with torch.autocast(x.device.type, enabled=False):  # which would widen the map to float32
+    # On CUDA devices autocast would widen the map to float32.
+    with torch.autocast("cuda", enabled=False) if x.is_cuda else nullcontext():
         return F.interpolate(x, size=list(size), mode=INTERPOLATION[x.ndim - 2], align_corners=align_corners)
 
 

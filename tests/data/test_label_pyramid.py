@@ -194,7 +194,7 @@ def is_full(*_, **__):
 
 def test_a_full_disk_while_it_is_made_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(Journal, "begin", is_full)
-    with pytest.raises(OutputError, match=r"mask\.zarr: No space left on device\. Choose a folder"):
+    with pytest.raises(OutputError, match=r"mask\.zarr: No space left on device\. Free some space"):
         make(tmp_path / "mask.zarr")
     assert not list(tmp_path.iterdir())
 

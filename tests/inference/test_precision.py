@@ -22,7 +22,8 @@ def model() -> SegmentationModel:
 
 
 def choose(name: str, model: SegmentationModel) -> str:
-    return choose_precision(name, model, in_channels=3, top_k=None, domain=None)
+    cpu = torch.device("cpu")
+    return choose_precision(name, model, cpu, in_channels=3, top_k=None, domain=None)
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_a_named_precision_is_taken_at_its_word(
 
 
 def test_an_unknown_precision_names_those_that_there_are(model: SegmentationModel) -> None:
-    with pytest.raises(ConfigError, match=r"auto, float32, bfloat16, float16 but got 'int8'"):
+    with pytest.raises(ConfigError, match=r"auto, float32, bfloat16 or float16 but got 'int8'"):
         choose("int8", model)
 
 

@@ -36,7 +36,11 @@ MakeCheckpoint = Callable[..., Checkpoint]
         ({"roi": (-1, 0, 5, 5)}, ImageError, "x=-1"),
         ({"axes": "ZYX"}, ImageError, "'ZYX' name 3 axes but the image has 2"),
         ({"device": "abacus"}, DeviceError, "abacus"),
-        ({"precision": "float8"}, ConfigError, "precision must be auto, float32 or bfloat16 .*float8"),
+        (
+            {"precision": "float8"},
+            ConfigError,
+            "precision must be auto, float32, bfloat16 or float16 .*float8",
+        ),
     ],
 )
 def test_a_setting_out_of_bounds_is_named_with_its_value(
