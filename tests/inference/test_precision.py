@@ -75,3 +75,15 @@ def test_a_network_that_overflows_is_off_without_bounds(model: SegmentationModel
         last.weight.fill_(math.nan)
 
     assert narrow_error(model, made_up_images(2, 3), "bfloat16") == math.inf
+
+
+@pytest.mark.usefixtures("fast_at_bfloat16")
+def test_where_memory_is_short_the_narrow_type_is_taken_untried(
+    model: SegmentationModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> float:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(precision, "narrow_error", fail)
+
+    assert choose("auto", model) == "bfloat16"
