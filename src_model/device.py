@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 
@@ -42,10 +42,8 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 def resolve_precision(name: str, device: torch.device) -> Precision:
     """``auto`` gives ``bfloat16`` where the device is fast at it, else ``float32``."""
-    if name in NARROW:
-        return "bfloat16" if name == "bfloat16" else "float16"
     if name != "auto":
-        return "float32"
+        return cast(Precision, name) if name in NARROW else "float32"
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == "cpu":

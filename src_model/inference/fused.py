@@ -18,9 +18,6 @@ from src_model.models.encoders import BasicBlock
 from src_model.models.experts import Expert
 from src_model.models.mixture_ends import Dock
 
-_ALIGNED = 8
-"""Channels in whole groups of so many are read fastest."""
-
 
 def fuse_passes(model: nn.Module) -> None:
     """Put such layers into a network, in place.

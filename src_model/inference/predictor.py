@@ -78,7 +78,8 @@ def segment(
     control
         Token to pause and stop, checked between the layers of the network and between pieces.
     device, precision
-        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; ``auto``, ``float32`` or ``bfloat16``.
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; ``auto``, ``float32``, ``bfloat16`` or, on a
+        GPU, ``float16``.
     top_k
         Experts per router, from 1 to their number; ``None`` = as trained.
     threshold

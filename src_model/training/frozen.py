@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from src_model.config import TrainConfig
-from src_model.device import Precision, autocast
+from src_model.device import NARROW, Precision, autocast
 from src_model.models.base import SegmentationModel
 from src_model.models.skips import Segmentation
 from src_model.models.utanet import UTANet
@@ -100,7 +100,7 @@ def bytes_of_features(model: UTANet, side: int, precision: Precision) -> int:
     padded = math.ceil(side / model.required_multiple) * model.required_multiple
     levels = zip(model.encoder.channels, model.encoder.strides, strict=True)
     values = sum(channels * (padded // stride) ** 2 for channels, stride in levels)
-    return values * (2 if precision == "bfloat16" else 4)
+    return values * (2 if precision in NARROW else 4)
 
 
 def forward(
