@@ -16,7 +16,7 @@ from src_model.tiling.plan import Box
 
 OVERVIEW = 4096
 """The first level that is at most so large, and all coarser ones, are kept in memory."""
-_CACHE_BYTES = 64 << 20
+_CACHE_BYTES = 8 << 20
 
 
 class GrowingLevels:
@@ -49,9 +49,10 @@ class GrowingLevels:
 
     def reduced(self, values: NDArray[Any]) -> NDArray[Any]:
         """A part of the finest level as the overview shows it."""
-        for _ in range(self.overview):
-            values = most_frequent(values)
-        return values
+        if self.chunk % 2**self.overview:
+            return _halved(values, self.overview)
+        bands = [values[top : top + self.chunk] for top in range(0, len(values), self.chunk)]
+        return np.concatenate([_halved(band, self.overview) for band in bands])
 
     def show(self, box: Box, overview: NDArray[Any]) -> None:
         """From now on a box of the finest level is known; ``overview`` is :meth:`reduced` of it."""
@@ -147,6 +148,12 @@ class GrowingLevels:
         height, width = self._arrays[number].shape
         y, x = row * self.chunk, column * self.chunk
         return Box(y, x, min(self.chunk, height - y), min(self.chunk, width - x))
+
+
+def _halved(values: NDArray[Any], times: int) -> NDArray[Any]:
+    for _ in range(times):
+        values = most_frequent(values)
+    return values
 
 
 def most_frequent(labels: NDArray[Any]) -> NDArray[Any]:

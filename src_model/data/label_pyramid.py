@@ -215,7 +215,9 @@ class LabelPyramid:
         """
         overview = self._growing.reduced(values)
         with self._writing():
-            self._base[box.slices] = values
+            for top in range(0, box.height, self.chunk):  # a row of chunks at a time takes less memory
+                rows = slice(box.y + top, min(box.y + top + self.chunk, box.y_end))
+                self._base[rows, box.x : box.x_end] = values[top : top + self.chunk]
             self._growing.show(box, overview)
             self._growing.store_parents(box)
             self._journal.add(each(self._growing.chunks(box)))

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from src_model.config import ClassInfo, Normalisation
-from src_model.device import autocast, is_out_of_memory, resolve_device
+from src_model.device import NARROW, autocast, is_out_of_memory, resolve_device
 from src_model.errors import CheckpointError, ModelError
 from src_model.events import Control
+from src_model.inference.maps import Maps
 from src_model.inference.optimise import fit_to_device, optimise
 from src_model.inference.precision import choose_precision
-from src_model.inference.replay import Replay
+from src_model.inference.replay import Forward, Part, Replay
 from src_model.inference.transfer import Sent, Transfer
 from src_model.models.base import SegmentationModel
 from src_model.models.checkpoint import Checkpoint, load_checkpoint
@@ -91,11 +92,12 @@ class Network:
         self.precision = choose_precision(
             precision, own, self.device, in_channels=self.in_channels, top_k=self.top_k, domain=self.domain
         )
-        fit_to_device(own, self.precision)
+        self.maps = Maps()
+        fit_to_device(own, self.precision, self.maps)
         if control is not None:
             _watch(self.model, control)
-        self.transfer = Transfer(self.device)
-        self._pass: Callable[[Tensor], Tensor] = self._forward
+        self.transfer = Transfer(self.device, NARROW.get(self.precision, torch.float32))
+        self._pass: Forward = self._forward
         if self.device.type == "cuda" and own.dims == 2:
             self._pass = Replay(self._forward)
         info = opened.domain(self.domain)
@@ -118,9 +120,15 @@ class Network:
     @property
     def readers(self) -> int:
         """Threads that read and prepare tiles, so that the device never waits for them."""
-        return 2 if self.device.type == "cpu" else min(8, os.cpu_count() or 2)
+        return 1 if self.device.type == "cpu" else min(8, os.cpu_count() or 2)
 
-    def logits(self, images: NDArray[np.float32] | Sent, *, steady: bool = True) -> Tensor:
+    def logits(
+        self,
+        images: NDArray[np.float32] | Sent,
+        *,
+        steady: bool = True,
+        part: Part | None = None,
+    ) -> Tensor:
         """Logits of a batch; with flips, those of the mean probability over four mirrorings.
 
         The four are the input as it is, its rows reversed, its columns, and both; of volumes the planes
@@ -133,11 +141,15 @@ class Network:
         steady
             Whether the network stays as it is from now on, so that its steps may be recorded where a
             device is faster so.
+        part
+            Rows and columns whose logits are wanted, as for
+            :meth:`src_model.models.utanet.UTANet.forward`; only for a network with a ``near_halo``, and
+            without flips. ``None`` = all.
 
         Returns
         -------
         Tensor
-            (B, K, [D,] H, W) float32 on the device.
+            (B, K, [D,] H, W) float32 on the device, of the part where one is given.
 
         Raises
         ------
@@ -147,6 +159,8 @@ class Network:
 
         def task(_model: SegmentationModel, x: Tensor) -> Tensor:
             step = self._pass if steady else self._forward
+            if part is not None:
+                return step(x, part)
             results = [step(x.flip(axes)).flip(axes) if axes else step(x) for axes in self._mirrorings]
             return results[0] if len(results) == 1 else logits_of_mean(torch.stack(results))
 
@@ -170,8 +184,9 @@ class Network:
             raise MemoryRanOut
         return result
 
-    def _forward(self, x: Tensor) -> Tensor:
-        result: Segmentation = self.model(x, top_k=self.top_k, domain=self.domain)
+    def _forward(self, x: Tensor, part: Part | None = None) -> Tensor:
+        near = {} if part is None else {"part": part}
+        result: Segmentation = self.model(x, top_k=self.top_k, domain=self.domain, **near)
         return result.logits.float()
 
     def _try(

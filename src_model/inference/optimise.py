@@ -21,7 +21,9 @@ from src_model.inference.folding import (
     ungroup_pointwise,
 )
 from src_model.inference.fused import fuse_passes
+from src_model.inference.maps import Maps
 from src_model.inference.rewrites import MiddleDock, SplitFuse, can_split
+from src_model.inference.strips import run_in_strips
 from src_model.models.base import SegmentationModel
 from src_model.models.experts import Expert
 from src_model.models.mixture_ends import Dock, Fuse
@@ -73,7 +75,7 @@ def optimise(model: Network) -> Network:
     return fast.to(device)
 
 
-def fit_to_device(model: SegmentationModel, precision: Precision) -> None:
+def fit_to_device(model: SegmentationModel, precision: Precision, maps: Maps | None = None) -> None:
     """Make a network of :func:`optimise` as fast as the device that it is on allows, in place.
 
     Weights are stored in the number type of ``precision``, and layers join where the device's libraries
@@ -87,6 +89,8 @@ def fit_to_device(model: SegmentationModel, precision: Precision) -> None:
     fuse_passes(model)
     if any(parameter.is_cuda for parameter in model.parameters()):
         suit_cuda(model)
+    else:
+        run_in_strips(model, maps or Maps())
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

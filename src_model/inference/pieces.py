@@ -81,8 +81,8 @@ class Tiled:
     def pieces(self, plane: NDArray[Any], prepare: Preparation) -> Iterator[Piece]:
         """See :class:`Method`."""
         for group in _same_size(self._plan, self.size.batch):
-            images = batch_of([prepare(plane[tile.read.slices]) for tile in group])
-            logits = self.network.logits(images)
+            images = batch_of([plane[tile.read.slices] for tile in group], prepare, self.network)
+            logits = self.network.logits(self.network.transfer.send(images))
             for tile, result in zip(group, logits, strict=True):
                 yield Piece(tile.write, result[(slice(None), *tile.keep.slices)])
 

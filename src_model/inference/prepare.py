@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,12 @@ from src_model.data.image_io import finite_range
 from src_model.data.normalise import Limits, match_channels, standardise, to_unit, unit_limits
 from src_model.inference.network import Network
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _BYTES: Limits = (0.0, 255.0)
+_ROWS = 256
+"""That are prepared at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +87,20 @@ def resize_image(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     return result
 
 
-def batch_of(images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Prepared images (C, Y, X) as a batch (B, C, Y, X), their channels last in memory."""
-    if len(images) == 1:
-        return images[0][np.newaxis]
-    return np.moveaxis(np.stack([np.moveaxis(image, 0, -1) for image in images]), -1, 1)
+def batch_of(images: Sequence[NDArray[Any]], prepare: Preparation, network: Network) -> Tensor:
+    """Parts (Y, X, C) of an image as a batch (B, C, Y, X) of the number type that the network computes in.
+
+    Prepared some rows at a time, as float32 takes several times the memory of what is read.
+    """
+    import torch
+
+    height, width, _ = images[0].shape
+    shape = (len(images), network.in_channels, height, width)
+    batch = network.maps.empty(shape, network.transfer.dtype, torch.device("cpu"))
+    for image, sample in zip(images, batch, strict=True):
+        for top in range(0, height, _ROWS):
+            sample[:, top : top + _ROWS] = torch.from_numpy(prepare(image[top : top + _ROWS]))
+    return batch
 
 
 def is_constant(plane: NDArray[Any]) -> bool:

@@ -7,14 +7,28 @@ compute. A CUDA graph sends all of them at once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-Forward = Callable[[Tensor], Tensor]
+Part = tuple[slice, slice]
+"""Rows and columns of an input whose result is wanted."""
+
+
+class Forward(Protocol):
+    """A pass through a network."""
+
+    def __call__(self, x: Tensor, part: Part | None = None) -> Tensor:
+        """The result for a batch, or for a part of its pixels."""
+        ...
+
+
+_Key = tuple[int, ...]
+"""Shape of an input, and where the part begins and ends."""
 
 _AT_CALL = 2
 """The call with a shape at which it is recorded: what comes once is not worth it."""
@@ -50,41 +64,41 @@ class Replay:
 
     def __init__(self, forward: Forward) -> None:
         self._forward = forward
-        self._calls: Counter[tuple[int, ...]] = Counter()
-        self._graphs: dict[tuple[int, ...], _Graph] = {}
+        self._calls: Counter[_Key] = Counter()
+        self._graphs: dict[_Key, _Graph] = {}
         self._works = True
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """The result for a batch; the tensor is the caller's."""
-        shape = tuple(x.shape)
-        graph = self._graphs.get(shape)
+    def __call__(self, x: Tensor, part: Part | None = None) -> Tensor:
+        """The result for a batch, or for a part of its pixels; the tensor is the caller's."""
+        key = (*x.shape, *(end for span in part or () for end in (span.start, span.stop)))
+        graph = self._graphs.get(key)
         if graph is not None:
             return graph(x)
-        self._calls[shape] += 1
-        if self._works and self._calls[shape] >= _AT_CALL and len(self._graphs) < _MOST:
+        self._calls[key] += 1
+        if self._works and self._calls[key] >= _AT_CALL and len(self._graphs) < _MOST:
             try:
-                self._graphs[shape] = graph = _record(self._forward, x)
+                self._graphs[key] = graph = _record(self._forward, x, part)
             except RuntimeError:  # out of memory, or an operation that cannot be recorded
                 self._works = False
                 torch.cuda.synchronize(x.device)
                 torch.cuda.empty_cache()
             else:
                 return graph(x)
-        return self._forward(x)
+        return self._forward(x, part)
 
 
-def _record(forward: Forward, x: Tensor) -> _Graph:
+def _record(forward: Forward, x: Tensor, part: Part | None) -> _Graph:
     given = x.clone(memory_format=torch.preserve_format)
     stream = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream(x.device))
     with _fastest_kernels():
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UPS):
-                forward(given)
+                forward(given, part)
         torch.cuda.current_stream(x.device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            made = forward(given)
+            made = forward(given, part)
     return _Graph(graph, given, made)
 
 

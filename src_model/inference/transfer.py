@@ -55,16 +55,20 @@ class Transfer:
     ----------
     device
         Where the network computes. On anything but a CUDA device the copies are plain ones.
+    dtype
+        As which the network's first layer takes what is sent; it travels so.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+        self._device, self.dtype = device, dtype
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
-    def send(self, images: NDArray[np.float32]) -> Sent:
+    def send(self, images: NDArray[np.float32] | Tensor) -> Sent:
         """Begin to move a batch (B, C, [D,] H, W); one for which there is no room stays here for now."""
-        forward = all(stride >= 0 for stride in images.strides)
-        batch = torch.from_numpy(images if forward else images.copy())
+        if isinstance(images, np.ndarray):
+            forward = all(stride >= 0 for stride in images.strides)
+            images = torch.from_numpy(images if forward else images.copy())
+        batch = images.to(self.dtype)
         if self._stream is None:
             return Sent(batch)
         try:

@@ -32,6 +32,11 @@ class SegmentationModel(nn.Module, ABC):
         of its mask differs from the untiled one while routing and the other global pools are held.
         Measured on a trained network by ``benchmarks/halo.py``, see docs/performance.md. A multiple of
         ``required_multiple``.
+    larger_tiles : dict
+        The same for tiles of at least so many pixels, of which less lies near a border.
+    near_halo : int or None
+        How much of it the parts behind the encoder need; ``None`` = all. What lies further out is seen by
+        the encoder alone, see ``part`` of :meth:`src_model.models.utanet.UTANet.forward`.
     in_channels, num_classes, stage : int
         As given.
     num_experts : int
@@ -50,6 +55,8 @@ class SegmentationModel(nn.Module, ABC):
     dims: int = 2
     required_multiple: int = 1
     halo: ClassVar[int] = 64
+    larger_tiles: ClassVar[dict[int, int]] = {}
+    near_halo: ClassVar[int | None] = None
     num_experts: int = 0
     has_mixture: ClassVar[bool] = True
     auxiliary_weights: tuple[float, ...] = ()
@@ -69,6 +76,11 @@ class SegmentationModel(nn.Module, ABC):
             )
         self.in_channels, self.num_classes, self.stage = in_channels, num_classes, stage
         self.options = options
+
+    @classmethod
+    def halo_of(cls, tile: int) -> int:
+        """The context that a tile of that side needs, pixels."""
+        return min([halo for side, halo in cls.larger_tiles.items() if side <= tile], default=cls.halo)
 
     @property
     @abstractmethod

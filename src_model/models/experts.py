@@ -145,6 +145,7 @@ class ExpertBank(nn.ModuleList):
             for router, wanted_by in enumerate(by_router):
                 if wanted_by[number]:
                     mixtures[router] = _add(mixtures[router], output, share[:, router], x, index)
+            del output  # before the next expert makes its own
         return [x.new_zeros(x.shape) if mixture is None else mixture for mixture in mixtures]
 
     def _mix_all(self, x: Tensor, weights: Tensor) -> list[Tensor]:

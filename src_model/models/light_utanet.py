@@ -7,6 +7,7 @@ ASPP on the deepest features and a depthwise separable decoder.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 from src_model.models.options import MixtureOptions
 from src_model.models.utanet import UTANet
@@ -17,6 +18,8 @@ class LightUTANet(UTANet):
 
     name = "light-utanet"
     halo = 224
+    larger_tiles: ClassVar[dict[int, int]] = {1024: 192, 2048: 128}
+    near_halo = 64
     defaults = MixtureOptions(
         light_decoder=True, light_aspp=True, hierarchical_experts=True, light_mixture=True
     )

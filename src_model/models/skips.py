@@ -159,6 +159,7 @@ class MixtureOfSkips(nn.Module):
         fused = self.fused(features)
         decision = self._decide(fused, self.top_k if top_k is None else top_k, routing)
         mixtures = self.experts.mix(fused, decision.weights)
+        del fused  # before the skips are made, which are as large
         if self.num_routers == 1:
             mixtures = mixtures * len(self.channels)
         skips = [
@@ -171,7 +172,7 @@ class MixtureOfSkips(nn.Module):
                 for feature, scale, skip in zip(features, self.scales, skips, strict=True)
             ]
         loss = (
-            balance_loss(decision.probabilities) if self.ev_loss else fused.new_zeros((), dtype=torch.float32)
+            balance_loss(decision.probabilities) if self.ev_loss else torch.zeros_like(decision.weights.sum())
         )
         return skips, loss, decision
 

@@ -126,6 +126,7 @@ class UTANet(SegmentationModel):
         routing: Routing | Tensor | None = None,
         domain: Any = None,
         features: Sequence[Tensor] | None = None,
+        part: tuple[slice, slice] | None = None,
     ) -> Segmentation:
         """Segment a batch.
 
@@ -142,11 +143,15 @@ class UTANet(SegmentationModel):
             Must be ``None``.
         features
             What :meth:`features` gave for ``x``, so that the encoder need not run again.
+        part
+            Rows and columns of ``x`` that are mixed and decoded, cut at multiples of
+            ``required_multiple`` or at the edge; around them only encoder and bottleneck look.
+            ``None`` = all.
 
         Returns
         -------
         Segmentation
-            ``logits`` ``(B, num_classes, H, W)``.
+            ``logits`` ``(B, num_classes, H, W)``, of the ``part`` where one is given.
 
         Raises
         ------
@@ -159,6 +164,13 @@ class UTANet(SegmentationModel):
         if top_k is not None and self.num_experts:
             chosen = check_top_k(top_k, self.num_experts)
         levels = self.features(x) if features is None else list(features)
+        size = tuple(x.shape[2:])
+        if part is not None:
+            levels = [
+                _part_of(level, part, stride, self.required_multiple)
+                for level, stride in zip(levels, self.encoder.strides, strict=True)
+            ]
+            size = tuple(span.stop - span.start for span in part)
         decision: Routing | None = None
         if self.mixture is None:
             if routing is not None:
@@ -169,7 +181,6 @@ class UTANet(SegmentationModel):
             skips, balance, decision = self.mixture(levels[:mixed], top_k=chosen, routing=routing)
             levels[:mixed] = skips
         logits, auxiliary = self._decode(levels)
-        size = x.shape[2:]
         return Segmentation(
             crop_to(logits, size), balance, tuple(crop_to(side, size) for side in auxiliary), decision
         )
@@ -222,6 +233,14 @@ class UTANet(SegmentationModel):
         stride = self.mixture.strides[self.mixture.reference_level]
         height, width = (-(-length // stride) for length in x.shape[2:])
         return maps[..., :height, :width]
+
+
+def _part_of(level: Tensor, part: tuple[slice, slice], stride: int, multiple: int) -> Tensor:
+    """Of the map of a padded image; a part that ends at the edge of the image goes on into the padding."""
+    rows, columns = (
+        slice(span.start // stride, -(-span.stop // multiple) * multiple // stride) for span in part
+    )
+    return level[:, :, rows, columns]
 
 
 class UTANetStage1(UTANet):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from src_model.tiling.plan import Tile
+from src_model.tiling.plan import Box, Tile
 
 Group = tuple[Tile, ...]
-"""Tiles that read boxes of one size; they go through the network together."""
+"""Tiles that read boxes of one size and keep the same of them; they go through the network together."""
 
 
 def group_tiles(tiles: Iterable[Tile], batch: int) -> list[Group]:
-    """Neighbours that read as much together.
+    """Neighbours that read and keep as much together.
 
     The groups depend on the plan alone, not on an order of work, so that a work that is gone on with
     computes the same.
@@ -67,5 +67,5 @@ def _cell(offset: float, block: int) -> int:
     return int((offset + block / 2) // block)
 
 
-def _size(tile: Tile) -> tuple[int, int]:
-    return tile.read.height, tile.read.width
+def _size(tile: Tile) -> tuple[int, int, Box]:
+    return tile.read.height, tile.read.width, tile.keep

@@ -54,13 +54,13 @@ class Tile:
     """The part of the network's output that is kept, counted from the corner of ``read``."""
     write: Box
     """Where the result goes, in output coordinates (counted from the corner of the region)."""
-    inset: Box | None = None
-    """Where in ``write`` the kept part goes, the rest being background; ``None`` = it fills it."""
 
-    @property
-    def part(self) -> Box:
-        """Where the kept part goes, in output coordinates."""
-        return self.write if self.inset is None else self.inset.moved(self.write.y, self.write.x)
+    def near(self, halo: int, multiple: int) -> Box:
+        """The kept part and ``halo`` pixels around it, as far as they are read; counted as ``keep``.
+
+        Cut where ``multiple`` pixels end, counted from the corner of ``read``.
+        """
+        return around(self.keep, halo=halo, multiple=multiple, height=self.read.height, width=self.read.width)
 
 
 def plan_tiles(
@@ -109,26 +109,19 @@ def plan_tiles(
     return tuple(_tile(row, column, region) for row in rows for column in columns)
 
 
-def crop_tile(tile: Tile, part: Box, *, halo: int, multiple: int, height: int, width: int) -> Tile:
-    """The same tile when only a part of it is wanted: nothing but that and its context is read.
+def tile_around(part: Box, *, halo: int, multiple: int, height: int, width: int) -> Tile:
+    """The tile of which ``part`` is kept and written; the other arguments are as for :func:`plan_tiles`."""
+    read = around(part, halo=halo, multiple=multiple, height=height, width=width)
+    return Tile(read, part.moved(-read.y, -read.x), part)
 
-    Parameters
-    ----------
-    tile
-        Of a plan of a whole image.
-    part
-        Inside ``tile.write``.
-    halo, multiple, height, width
-        As for :func:`plan_tiles`.
-    """
-    if part == tile.write:
-        return tile
+
+def around(part: Box, *, halo: int, multiple: int, height: int, width: int) -> Box:
+    """A part of an image and ``halo`` pixels around it, out to multiples of ``multiple`` or to the edge."""
     margin = round_up(halo, multiple)
     y, x = (max(start - margin, 0) // multiple * multiple for start in (part.y, part.x))
     bottom = min(round_up(part.y_end + margin, multiple), height)
     right = min(round_up(part.x_end + margin, multiple), width)
-    read = Box(y, x, bottom - y, right - x)
-    return Tile(read, part.moved(-y, -x), tile.write, part.moved(-tile.write.y, -tile.write.x))
+    return Box(y, x, bottom - y, right - x)
 
 
 def round_up(value: int, multiple: int) -> int:

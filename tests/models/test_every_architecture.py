@@ -321,5 +321,8 @@ def test_a_domain_is_refused_by_2d_networks(name: str) -> None:
 def test_the_halo_lies_on_the_grid_of_the_network(name: str) -> None:
     model = small(name)
 
-    assert model.halo > 0
-    assert model.halo % model.required_multiple == 0
+    halos = [model.halo_of(tile) for tile in (256, 512, 1024, 2048, 4096)]
+    assert model.halo == halos[1] > 0
+    assert halos == sorted(halos, reverse=True)
+    assert all(halo % model.required_multiple == 0 for halo in (*halos, model.near_halo or 0))
+    assert model.near_halo is None or model.near_halo <= min(halos)

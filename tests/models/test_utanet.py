@@ -220,3 +220,29 @@ def test_attributes_say_what_the_network_takes(small_utanet: Make) -> None:
 
     assert (model.name, model.dims, model.required_multiple, model.num_experts) == ("utanet", 2, 16, 4)
     assert (model.in_channels, model.num_classes, model.stage, model.top_k) == (2, 5, 2, 2)
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_part_is_what_the_whole_gives_there_as_far_as_nothing_looks_beyond_it(
+    small_utanet: Make, stage: int
+) -> None:
+    model = small_utanet(stage=stage).eval()
+    x = torch.randn(1, 3, 128, 90)
+    rows, columns = slice(16, 128), slice(0, 64)
+
+    with torch.no_grad():
+        whole = model(x)
+        part = model(x, part=(rows, columns), routing=whole.routing)
+
+    assert part.logits.shape == (1, 1, 112, 64)
+    # Far from the cut edges, mixture and decoder see the same.
+    assert torch.allclose(part.logits[..., 80:, :16], whole.logits[..., 96:128, :16], atol=1e-4)
+
+
+def test_a_part_up_to_an_edge_that_is_no_multiple_has_the_size_of_the_image(small_utanet: Make) -> None:
+    model = small_utanet().eval()
+
+    with torch.no_grad():
+        found = model(torch.randn(1, 3, 70, 90), part=(slice(16, 70), slice(32, 90)))
+
+    assert found.logits.shape == (1, 1, 54, 58)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src_model.tiling.plan import Box, Tile, crop_tile, plan_tiles, round_up
+from src_model.tiling.plan import Box, Tile, plan_tiles, round_up, tile_around
 from src_model.tiling.stitch import cut, place
 
 sizes = st.integers(1, 90)
@@ -124,29 +124,36 @@ def test_planning_needs_no_torch() -> None:
 
 
 @given(plans, st.data())
-def test_a_cropped_tile_reads_the_part_with_its_context_and_writes_the_same(
+def test_a_tile_around_a_part_reads_it_with_its_context(plan: dict[str, int], data: st.DataObject) -> None:
+    part = data.draw(regions(plan["height"], plan["width"]))
+    halo, multiple = plan["halo"], plan["multiple"]
+    size = {"height": plan["height"], "width": plan["width"]}
+
+    tile = tile_around(part, halo=halo, multiple=multiple, **size)
+
+    assert tile.write == part
+    assert tile.keep.moved(tile.read.y, tile.read.x) == part
+    assert Box(0, 0, **size).contains(tile.read)
+    assert tile.read.y % multiple == tile.read.x % multiple == 0
+    assert tile.read.y <= max(part.y - halo, 0)
+    assert tile.read.x <= max(part.x - halo, 0)
+    assert tile.read.y_end >= min(part.y_end + halo, plan["height"])
+    assert tile.read.x_end >= min(part.x_end + halo, plan["width"])
+
+
+@given(plans, st.data())
+def test_what_is_near_the_kept_part_lies_on_the_grid_within_what_is_read(
     plan: dict[str, int], data: st.DataObject
 ) -> None:
     tile = data.draw(st.sampled_from(plan_tiles(**plan)))
-    inside = data.draw(regions(tile.write.height, tile.write.width))
-    part = inside.moved(tile.write.y, tile.write.x)
-    about = {key: plan[key] for key in ("halo", "multiple", "height", "width")}
+    multiple = plan["multiple"]
+    whole = Box(0, 0, tile.read.height, tile.read.width)
 
-    cropped = crop_tile(tile, part, **about)
+    near = tile.near(plan["halo"] // 2, multiple)
 
-    assert cropped.write == tile.write
-    assert cropped.part == part
-    assert cropped.keep.moved(cropped.read.y, cropped.read.x) == part
-    assert tile.read.contains(cropped.read)
-    assert cropped.read.y % plan["multiple"] == cropped.read.x % plan["multiple"] == 0
-    halo = plan["halo"]
-    assert cropped.read.y <= max(part.y - halo, 0)
-    assert cropped.read.x <= max(part.x - halo, 0)
-    assert cropped.read.y_end >= min(part.y_end + halo, plan["height"])
-    assert cropped.read.x_end >= min(part.x_end + halo, plan["width"])
-
-
-def test_a_tile_of_which_all_is_wanted_stays_as_it_is() -> None:
-    tile = plan_tiles(50, 70, tile=16, halo=8)[3]
-
-    assert crop_tile(tile, tile.write, halo=8, multiple=1, height=50, width=70) is tile
+    assert whole.contains(near)
+    assert near.contains(tile.keep)
+    assert near.y % multiple == near.x % multiple == 0
+    assert near.y_end % multiple == 0 or near.y_end == whole.height
+    assert near.x_end % multiple == 0 or near.x_end == whole.width
+    assert tile.near(2 * plan["halo"] + multiple, multiple) == whole

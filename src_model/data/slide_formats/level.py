@@ -16,7 +16,7 @@ from src_model.errors import DataError, UTANetError
 Box = tuple[tuple[int, int], ...]
 """For each axis the first pixel and the one after the last."""
 
-CACHE_BYTES = 128 << 20
+CACHE_BYTES = 32 << 20
 """How much of a slide's decoded tiles is kept in memory."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import weakref
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,17 @@ from torch.utils._pytree import tree_iter
 
 from src_model.data.slide_formats.level import CACHE_BYTES
 from src_model.errors import DeviceError, OutputError
+from src_model.inference.global_pools import GlobalPools
 from src_model.inference.network import Network
 from src_model.models.base import SegmentationModel
 
-_OVERHEAD = 1.5
-"""Of the network's maps, what convolutions take for themselves."""
+_OVERHEAD, _BESIDE = 1.25, 200_000_000
+"""Of the network's maps, what gaps and convolutions take; bytes for all else that is kept for a work."""
 _MASK_SHARE, _OBJECTS_SHARE = 0.1, 0.5
 """Bytes on disk per pixel that is segmented: compressed masks take less than the first nearly always."""
 _SPARE_MEMORY = 256 << 20
-_SAMPLE = 256
-"""Side of the input on which a network is measured."""
+_ROWS, _COLUMNS = 1024, 64
+"""Of the input on which a network is measured; all that can run in strips does."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Needs:
 
     memory: int
     disk: int
+    maps: int = 0
+    """Those of ``memory`` that are for the network's maps on a processor."""
 
     def check_disk(self, folder: Path) -> None:
         """Refuse a disk without room with an OutputError."""
@@ -46,7 +50,14 @@ class Needs:
 
 
 def needs_of(
-    network: Network, read: tuple[int, int], *, batch: int, ahead: int, pixels: int, objects: bool
+    network: Network,
+    read: tuple[int, int],
+    *,
+    peak: float,
+    batch: int,
+    ahead: int,
+    pixels: int,
+    objects: bool,
 ) -> Needs:
     """What a slide takes whose tiles read ``read`` pixels, ``batch`` at a time.
 
@@ -56,6 +67,8 @@ def needs_of(
         That segments it.
     read
         Height and width of what a tile reads.
+    peak
+        Of the network's maps, see :func:`peak_of_maps`.
     batch, ahead
         Tiles at a time, and groups of them that are read ahead.
     pixels
@@ -64,12 +77,11 @@ def needs_of(
         Whether they are numbered.
     """
     area = batch * read[0] * read[1]
-    maps = peak_of_maps(network) * area * _OVERHEAD
-    # Pixels as they are stored and prepared, of what is read ahead and of what is computed; masks.
-    queues = area * (ahead + 1) * network.in_channels * 8 + area * (ahead + 1) * 8
-    on_device = 0 if network.device.type == "cpu" else maps
+    # Pixels as they are stored and as they are sent, of what is read ahead and of what is computed; masks.
+    queues = area * (ahead + 1) * (network.in_channels * (1 + network.transfer.dtype.itemsize) + 2)
+    maps = area * peak if network.device.type == "cpu" else 0
     disk = pixels * (_MASK_SHARE + (_OBJECTS_SHARE if objects else 0))
-    return Needs(int(maps - on_device + queues + CACHE_BYTES), int(disk) + (1 << 20))
+    return Needs(int(maps * _OVERHEAD + queues + CACHE_BYTES + _BESIDE), int(disk) + (1 << 20), int(maps))
 
 
 def check_memory(needs: Needs, name: str) -> None:
@@ -96,17 +108,25 @@ def in_units(count: float) -> str:
     return f"{count:.1f} GB"
 
 
-def peak_of_maps(network: Network) -> float:
-    """Most bytes of maps that a network holds at a time, per pixel of its input; measured on a small one."""
-    counter = _LiveBytes()
+def peak_of_maps(network: Network, *, held: bool) -> float:
+    """Most bytes of maps that a network holds at a time, per pixel of its input; measured on a small one.
+
+    ``held`` = whether its global pools will be held, which saves the light networks some.
+    """
+    counter, pools = _LiveBytes(), GlobalPools(network.model)
 
     def task(model: SegmentationModel, x: Tensor) -> int:
-        with counter:
-            model(x, top_k=network.top_k, domain=network.domain)
+        with ExitStack() as until:
+            if held and pools.names:
+                with pools.recording():
+                    model(x[..., :_COLUMNS, :], top_k=network.top_k, domain=network.domain)
+                until.enter_context(pools.held())
+            with counter:
+                model(x, top_k=network.top_k, domain=network.domain)
         return counter.peak
 
-    empty = np.zeros((1, network.in_channels, _SAMPLE, _SAMPLE), np.float32)
-    return network.run(empty, task) / _SAMPLE**2
+    empty = np.zeros((1, network.in_channels, _ROWS, _COLUMNS), np.float32)
+    return network.run(empty, task) / (_ROWS * _COLUMNS)
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from src_model.data.label_pyramid import CHUNK
 from src_model.inference.network import Network
 from src_model.inference.slides.area import Area
 from src_model.inference.slides.grid import Grid
-from src_model.inference.slides.needs import Needs, fits, needs_of
+from src_model.inference.slides.needs import Needs, fits, needs_of, peak_of_maps
 from src_model.inference.slides.request import TILES, SlideRequest
+from src_model.tiling.cover import cover
 from src_model.tiling.groups import Group, from_middle, group_tiles
-from src_model.tiling.plan import Box, Tile, crop_tile, plan_tiles, round_up
+from src_model.tiling.plan import Box, Tile, plan_tiles, round_up, tile_around
 
 WINDOW = 256
 """Side of the samples that are looked at before the tiles, pixels of the mask."""
 _BLOCK = 4
 """Tiles along the side of a block that is done before the next one is begun."""
-_MOST_MEMORY = 1_200_000_000
+_MOST_MEMORY = 1_400_000_000
 """Bytes of memory that a work takes unless the caller names a tile that needs more."""
-_STEP = 512
-"""Tiles are cropped to what is wanted of them in steps of so many pixels: few sizes, to which a device
-adapts once each."""
+_EACH = 200_000
+"""Pixels that could be computed in the time that a tile takes beside its own."""
 _SAMPLES = 16
 _LATTICE = 4
 
@@ -40,25 +42,33 @@ class Sizes:
     @classmethod
     def of(cls, request: SlideRequest, network: Network, grid: Grid) -> Sizes:
         """What the caller said, else the largest tiles that take little enough memory."""
-        halo = network.model.halo if request.halo is None else request.halo
         batch = request.batch_size or network.batch_size
+        sides = TILES if request.tile is None else (request.tile,)
+        halo_of = network.model.halo_of
+        choices = [
+            cls(tile, halo_of(tile) if request.halo is None else request.halo, batch) for tile in sides
+        ]
         if request.tile is not None:
-            return cls(request.tile, halo, batch)
-        choices = [cls(tile, halo, batch) for tile in TILES]
+            return choices[0]
+
+        peak = peak_of_maps(network, held=request.routing == "slide")
 
         def suits(sizes: Sizes) -> bool:
-            needs = sizes.needs(network, grid)
+            needs = sizes.needs(network, grid, peak)
             return needs.memory <= _MOST_MEMORY and fits(needs)
 
         return next(filter(suits, choices), choices[-1])
 
-    def needs(self, network: Network, grid: Grid, *, tiles: int = 0, objects: bool = False) -> Needs:
-        """What so many tiles of this size take."""
+    def needs(
+        self, network: Network, grid: Grid, peak: float, *, tiles: int = 0, objects: bool = False
+    ) -> Needs:
+        """What so many tiles of this size take, where a network takes ``peak`` bytes a pixel."""
         side = round_up(self.tile + 2 * self.halo, network.model.required_multiple)
         read = (min(side, grid.shape[0]), min(side, grid.shape[1]))
         pixels = tiles * self.tile**2
+        ahead = network.readers + 1
         return needs_of(
-            network, read, batch=self.batch, ahead=network.readers + 1, pixels=pixels, objects=objects
+            network, read, peak=peak, batch=self.batch, ahead=ahead, pixels=pixels, objects=objects
         )
 
 
@@ -78,9 +88,10 @@ class Plan:
     def __init__(self, grid: Grid, area: Area, sizes: Sizes, required: int) -> None:
         self._grid, self._sizes, self._area = grid, sizes, area
         self._multiple = grid.multiple(required)
-        tiles = plan_tiles(*grid.shape, tile=sizes.tile, halo=sizes.halo, multiple=self._multiple)
-        wanted = (self._wanted(tile) for tile in tiles if area.touches(tile.write))
-        self.groups = group_tiles(wanted, sizes.batch)
+        self._step = chunk_of(sizes.tile)
+        whole = plan_tiles(*grid.shape, tile=sizes.tile, halo=sizes.halo, multiple=self._multiple)
+        parts = (part for tile in whole if area.touches(tile.write) for part in self._wanted(tile.write))
+        self.groups = group_tiles(map(self._tile, parts), sizes.batch)
         self.tiles = sum(map(len, self.groups))
 
     def nearest_first(self, groups: Sequence[Group], focus: tuple[float, float] | None) -> list[Group]:
@@ -103,33 +114,38 @@ class Plan:
             wanted[box.y // chunk : -(-box.y_end // chunk), box.x // chunk : -(-box.x_end // chunk)] = True
         return wanted
 
-    def _wanted(self, tile: Tile) -> Tile:
-        """The tile without what is not to be segmented at its sides, in steps."""
-        write = tile.write
-        pieces = [
-            Box(y, x, min(_STEP, write.y_end - y), min(_STEP, write.x_end - x))
-            for y in range(write.y, write.y_end, _STEP)
-            for x in range(write.x, write.x_end, _STEP)
-        ]
-        touched = [piece for piece in pieces if self._area.touches(piece)]
-        if not touched:
-            return tile
-        y, x = min(piece.y for piece in touched), min(piece.x for piece in touched)
-        bottom, right = max(piece.y_end for piece in touched), max(piece.x_end for piece in touched)
+    def _wanted(self, box: Box) -> Iterator[Box]:
+        """What of a tile is to be segmented: rectangles of whole chunks of the mask, the fewest pixels."""
+        step = self._step
+        rows, columns = range(box.y, box.y_end, step), range(box.x, box.x_end, step)
+        touched = np.array([[self._area.touches(Box(y, x, step, step)) for x in columns] for y in rows])
+        for part in cover(touched, self._cost):
+            y, x = box.y + part.y * step, box.x + part.x * step
+            bottom, right = y + part.height * step, x + part.width * step
+            yield Box(y, x, min(bottom, box.y_end) - y, min(right, box.x_end) - x)
+
+    def _cost(self, rows: int, columns: int) -> float:
+        margin = 2 * self._sizes.halo
+        return (rows * self._step + margin) * (columns * self._step + margin) + _EACH
+
+    def _tile(self, part: Box) -> Tile:
         height, width = self._grid.shape
-        part = Box(y, x, bottom - y, right - x)
-        halo, multiple = self._sizes.halo, self._multiple
-        return crop_tile(tile, part, halo=halo, multiple=multiple, height=height, width=width)
+        return tile_around(part, halo=self._sizes.halo, multiple=self._multiple, height=height, width=width)
 
     def samples(self) -> list[Box]:
         """Boxes in the middle of tiles all over what is segmented."""
-        parts = [tile.part for group in self.groups for tile in group]
+        parts = [tile.write for group in self.groups for tile in group]
         return [self._middle(box) for box in parts[:: -(-len(parts) // _SAMPLES)]]
 
     def _middle(self, box: Box) -> Box:
         height, width = min(WINDOW, box.height), min(WINDOW, box.width)
         y, x = box.y + (box.height - height) // 2, box.x + (box.width - width) // 2
         return Box(y // self._multiple * self._multiple, x // self._multiple * self._multiple, height, width)
+
+
+def chunk_of(tile: int) -> int:
+    """Side of the mask's chunks for tiles of that side, which are cut where chunks end."""
+    return math.gcd(CHUNK, tile)
 
 
 def lattice(grid: Grid) -> list[Box]:

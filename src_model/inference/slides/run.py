@@ -148,7 +148,7 @@ def segment_slide(
         message = "Stopped on request; nothing was begun."
         yield SlideStopped(source=slide.path.name, mask=None, done=0, total=0, message=message)
         return
-    with only_one(work.path), kept_memory():
+    with only_one(work.path), kept_memory(), network.maps.reserved(work.needs.maps):
         work.mend()
         yield from _events(work, network, control)
 

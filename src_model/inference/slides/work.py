@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from src_model import __version__
 from src_model.config import named_classes
-from src_model.data.label_pyramid import CHUNK, LabelPyramid
+from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.normalise import unit_limits
 from src_model.data.slide import Slide
 from src_model.errors import ImageError
@@ -26,9 +25,9 @@ from src_model.inference.prepare import Preparation, batch_of, is_constant
 from src_model.inference.slides.area import Area
 from src_model.inference.slides.grid import GridReader, check_channels, choose_grid
 from src_model.inference.slides.job import Fingerprint, describe_job, find_output
-from src_model.inference.slides.needs import check_memory
+from src_model.inference.slides.needs import check_memory, peak_of_maps
 from src_model.inference.slides.objects import Numbered, number_objects
-from src_model.inference.slides.plan import Plan, Sizes, lattice
+from src_model.inference.slides.plan import Plan, Sizes, chunk_of, lattice
 from src_model.inference.slides.request import TILES, SlideRequest
 from src_model.inference.transfer import Received, Sent
 from src_model.memory import MemoryLimit
@@ -98,7 +97,8 @@ class SlideWork:
                 f"Nothing of {self.name} is to be segmented: region and tissue have no pixel in common; "
                 "choose a larger region, or a lower threshold of the tissue."
             )
-        self.needs = self._sizes.needs(network, self.grid, tiles=self.tiles, objects=self.objects)
+        peak = peak_of_maps(network, held=request.routing == "slide")
+        self.needs = self._sizes.needs(network, self.grid, peak, tiles=self.tiles, objects=self.objects)
         if earlier is None:
             check_memory(self.needs, self.name)
             self.needs.check_disk(self.path.parent)
@@ -152,7 +152,7 @@ class SlideWork:
         images = [self.reader.read(tile.read) for tile in group]
         if all(is_constant(image) for image in images):
             return None
-        return self._network.transfer.send(batch_of([self._prepare(image) for image in images]))
+        return self._network.transfer.send(batch_of(images, self._prepare, self._network))
 
     def compute(self, group: Group, images: Read) -> list[Found] | None:
         """What is found in a group's tiles; the device may be computing it yet.
@@ -185,14 +185,10 @@ class SlideWork:
             mask = np.zeros((tile.write.height, tile.write.width), np.uint8)
             if found is not None:
                 kept, sure = found[number]
-                inside = self._area.at(tile.part)
-                part = mask if tile.inset is None else mask[tile.inset.slices]
-                np.copyto(part, kept.array(), where=True if inside is None else inside)
+                inside = self._area.at(tile.write)
+                np.copyto(mask, kept.array(), where=True if inside is None else inside)
                 if sure is not None:
-                    confidence = np.zeros_like(mask)
-                    place = ... if tile.inset is None else tile.inset.slices
-                    confidence[place] = sure.array() * (part > 0)
-                    self.mask.write_confidence(tile.write, confidence)
+                    self.mask.write_confidence(tile.write, sure.array() * (mask > 0))
             written.append((tile.write, self.mask.write(tile.write, mask)))
         return written
 
@@ -235,10 +231,14 @@ class SlideWork:
         return float(np.count_nonzero(overview) / overview.size)
 
     def _find(self, group: Group, images: Sent) -> list[Found]:
-        receive = self._network.transfer.receive
+        receive, model = self._network.transfer.receive, self._network.model
+        near = Box(0, 0, 0, 0)  # from where on the results are counted
+        if model.near_halo is not None:
+            near = group[0].near(model.near_halo, model.required_multiple)
+        part = None if model.near_halo is None else near.slices
         found: list[Found] = []
-        for tile, result in zip(group, self._network.logits(images), strict=True):
-            kept = result[(slice(None), *tile.keep.slices)]
+        for tile, result in zip(group, self._network.logits(images, part=part), strict=True):
+            kept = result[(slice(None), *tile.keep.moved(-near.y, -near.x).slices)]
             sure = (
                 receive((probabilities(kept).amax(0) * 255).round().to(torch.uint8)) if self.objects else None
             )
@@ -259,7 +259,7 @@ class SlideWork:
         return Preparation.of(corner, self._network, limits)
 
     def _new(self, job: dict[str, Any]) -> LabelPyramid:
-        chunk = math.gcd(CHUNK, self._sizes.tile)
+        chunk = chunk_of(self._sizes.tile)
         return LabelPyramid.create(
             self.path,
             self.grid.shape,
