@@ -4,9 +4,10 @@ Mosaics of the images of a folder are segmented in one piece, and then a tile in
 with all four sides inside, once for each halo. Routing and the other global pools are held at what
 they are for the whole mosaic, so that only the missing context counts. Printed is the share of the
 tile's pixels whose class differs, the mean over the mosaics; the halo of a network is the smallest
-at which that is at most 0.1 %. It is kept as ``halo`` in the network's class.
+at which that is at most 0.1 %. It is kept as ``halo`` in the network's class, or in ``larger_tiles``. Where
+a network has a ``near_halo``, its mixture and decoder see no more than that, as on slides.
 
-    python benchmarks/halo.py MODEL.safetensors --data FOLDER [--tile 512] [--mosaics 4] [--all]
+    python benchmarks/halo.py MODEL.safetensors --data FOLDER [--tile 512] [--near 64] [--mosaics 4] [--all]
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from mosaics import Mosaic, Tester, calm
 from numpy.typing import NDArray
 
 from src_model.inference.global_pools import GlobalPools, Values
-from src_model.tiling.plan import Box
+from src_model.tiling.plan import Box, Tile
 
 ALLOWED = 0.001
 """Share of the pixels that may differ."""
@@ -41,16 +42,27 @@ def untiled(
     return pools.values, mask[tile.slices]
 
 
-def tiled(tester: Tester, pools: GlobalPools, mosaic: Mosaic, tile: Box, halo: int) -> NDArray[np.uint8]:
-    """The mask of the tile seen with so much around it."""
+def tiled(
+    tester: Tester, pools: GlobalPools, mosaic: Mosaic, tile: Box, halo: int, near: int | None
+) -> NDArray[np.uint8]:
+    """The mask of the tile when the encoder sees ``halo`` pixels around it, and all else at most ``near``."""
     read = Box(tile.y - halo, tile.x - halo, tile.height + 2 * halo, tile.width + 2 * halo)
+    seen = Tile(read, tile.moved(-read.y, -read.x), tile)
+    part = None if near is None else seen.near(near, tester.model.required_multiple)
     with pools.held():
-        mask = tester.mask(mosaic, read)
-    return mask[tile.moved(-read.y, -read.x).slices]
+        mask = tester.mask(mosaic, read, part)
+    corner = Box(0, 0, 0, 0) if part is None else part
+    return mask[seen.keep.moved(-corner.y, -corner.x).slices]
 
 
 def measure(
-    checkpoint: Path, folder: Path, *, tile: int = 512, mosaics: int = 4, every: bool = False
+    checkpoint: Path,
+    folder: Path,
+    *,
+    tile: int = 512,
+    near: int | None = None,
+    mosaics: int = 4,
+    every: bool = False,
 ) -> dict[int, float]:
     """Mean disagreement for each halo, up to the first that is allowed, or of all.
 
@@ -60,6 +72,8 @@ def measure(
         The trained network; pairs of images and masks of the kind that it knows.
     tile
         Side of the tile's kept part, pixels.
+    near
+        Instead of the network's ``near_halo``.
     mosaics
         How many are looked at.
     every
@@ -71,13 +85,14 @@ def measure(
     pictures = tester.mosaics(folder, tile + 2 * CONTEXT, mosaics)
     wanted = [(picture, *untiled(tester, pools, picture, box)) for picture in pictures]
     found: dict[int, float] = {}
+    near = tester.model.near_halo if near is None else near
     for halo in HALOS:
         if halo % tester.model.required_multiple:
             continue
         shares = []
         for picture, values, mask in wanted:
             pools.load(values)
-            shares.append(float((tiled(tester, pools, picture, box, halo) != mask).mean()))
+            shares.append(float((tiled(tester, pools, picture, box, halo, near) != mask).mean()))
         found[halo] = float(np.mean(shares))
         print(
             json.dumps(
@@ -97,11 +112,14 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder of images/ and labels/")
     parser.add_argument("--tile", type=int, default=512)
+    parser.add_argument("--near", type=int, help="what mixture and decoder see around it")
     parser.add_argument("--mosaics", type=int, default=4)
     parser.add_argument("--all", action="store_true", help="go on to a halo of 256")
     given = parser.parse_args()
     calm()
-    found = measure(given.checkpoint, given.data, tile=given.tile, mosaics=given.mosaics, every=given.all)
+    found = measure(
+        given.checkpoint, given.data, tile=given.tile, near=given.near, mosaics=given.mosaics, every=given.all
+    )
     enough = [halo for halo, share in found.items() if share <= ALLOWED]
     print(f"halo: {min(enough)}" if enough else f"more than {max(found)} pixels are needed")
 

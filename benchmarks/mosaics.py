@@ -48,15 +48,14 @@ class Tester:
         self.network = Network(checkpoint, device="cpu", precision="float32")
         self.model = self.network.model
 
-    def logits(self, image: NDArray[np.float32]) -> Tensor:
-        """``(B, C, Y, X)`` to ``(B, K, Y, X)``."""
-        return self.network.logits(image)
+    def logits(self, image: NDArray[np.float32], part: Box | None = None) -> Tensor:
+        """``(B, C, Y, X)`` to ``(B, K, Y, X)``, of a part only where one is given."""
+        return self.network.logits(image, part=None if part is None else part.slices)
 
-    def mask(self, mosaic: Mosaic, box: Box | None = None) -> NDArray[np.uint8]:
-        """Classes of one part of a mosaic, seen without what lies around it."""
-        values: NDArray[np.uint8] = classes(
-            self.logits(mosaic.part(box or mosaic.whole))[0], THRESHOLD
-        ).numpy()
+    def mask(self, mosaic: Mosaic, box: Box | None = None, part: Box | None = None) -> NDArray[np.uint8]:
+        """Classes of one box of a mosaic, or of a part of it, seen without what lies around the box."""
+        logits = self.logits(mosaic.part(box or mosaic.whole), part)
+        values: NDArray[np.uint8] = classes(logits[0], THRESHOLD).numpy()
         return values
 
     def mosaics(self, folder: Path, side: int, count: int) -> list[Mosaic]:

@@ -1,9 +1,10 @@
 """Real slides in tiles and in one piece: how far the masks agree, and whether the objects are the same.
 
 Each slide is segmented twice by the engine: in tiles, with the halo that belongs to the network, and in
-one tile as large as the slide. Printed is the share of pixels that differ. The objects that the engine
-numbered while it streamed over the tiled mask are compared with those that the untiled way finds in the
-same mask: their number, how many cross a border of chunks, and how many are not the same to the pixel.
+one tile as large as the slide, with the routing and the other global means of the first time. Printed is
+the share of pixels that differ. The objects that the engine numbered while it streamed over the tiled mask
+are compared with those that the untiled way finds in the same mask: their number, how many cross a border
+of chunks, and how many are not the same to the pixel.
 Exits with 1 where more than 0.1 % of a mask differs or an object does.
 
     python benchmarks/slide_real.py WORK SLIDE... [--folder IMAGES] [--checkpoint FILE] [--set tile=512]
@@ -26,10 +27,11 @@ from large_slides import write_slide
 from numpy.typing import NDArray
 from slide_model import slide_model
 from slide_pictures import Mosaic, read_folder
-from slide_runs import parsed, run_slide, show
+from slide_runs import Run, events, parsed, run_slide, show
 
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import open_slide
+from src_model.events import Control, SlideStarted
 from src_model.inference.objects import to_objects
 
 MOST_DIFFERING = 0.001
@@ -45,8 +47,8 @@ def compare(slide: Path, checkpoint: Path, folder: Path, options: dict[str, Any]
     tiled = run_slide(slide, checkpoint, folder / "tiled", tissue=False, objects=True, **options)
     side = -(-max(opened.size_yx) // _STEP) * _STEP
     options = {**options, "tile": side, "halo": 0, "batch_size": 1}
-    whole = run_slide(slide, checkpoint, folder / "whole", tissue=False, **options)
     pyramid = LabelPyramid.open(tiled.mask)
+    whole = run_with(pyramid.provenance.get("pools"), slide, checkpoint, folder / "whole", **options)
     mask, untiled = pyramid.levels[0][...], LabelPyramid.open(whole.mask).levels[0][...]
     if tiled.finished is None or tiled.finished.objects is None:
         raise SystemExit(f"The objects of {slide} were not numbered.")
@@ -61,6 +63,18 @@ def compare(slide: Path, checkpoint: Path, folder: Path, options: dict[str, Any]
         "objects": tiled.finished.count,
         **compare_objects(streamed, to_objects(mask), pyramid.chunk),
     }
+
+
+def run_with(pools: Any, slide: Path, checkpoint: Path, out: Path, **options: Any) -> Run:
+    """A run that holds what another one held: it is begun, told so, and gone on with."""
+    control = Control()
+    for event in events(slide, checkpoint, out, tissue=False, control=control, **options):
+        if isinstance(event, SlideStarted):
+            control.stop()
+            mask = event.mask
+    if pools is not None:
+        LabelPyramid.open(mask).note(pools=pools)
+    return run_slide(slide, checkpoint, out, tissue=False, **options)
 
 
 def compare_objects(streamed: NDArray[np.uint32], untiled: NDArray[np.uint32], chunk: int) -> dict[str, int]:
