@@ -25,7 +25,7 @@ from src_model.models.mobilenet import InvertedResidual, MobileNetV2Encoder
 from src_model.models.skips import MixtureOfSkips
 from src_model.models.utanet import UTANet
 
-ROWS = 32
+ROWS = 128
 """Of the input, that are computed at a time; a map of no more than two such strips is computed at once."""
 
 

@@ -17,9 +17,9 @@ class LightUTANet(UTANet):
     """On ResNet34, as published; most of its cost is the encoder at full resolution."""
 
     name = "light-utanet"
-    halo = 224
-    larger_tiles: ClassVar[dict[int, int]] = {1024: 192, 2048: 128}
-    near_halo = 64
+    halo = 80
+    larger_tiles: ClassVar[dict[int, int]] = {1024: 32}
+    near_halo = 32
     defaults = MixtureOptions(
         light_decoder=True, light_aspp=True, hierarchical_experts=True, light_mixture=True
     )
