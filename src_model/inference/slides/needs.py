@@ -21,7 +21,7 @@ from src_model.inference.global_pools import GlobalPools
 from src_model.inference.network import Network
 from src_model.models.base import SegmentationModel
 
-_OVERHEAD, _BESIDE = 1.25, 200_000_000
+_OVERHEAD, _BESIDE = 1.25, 400_000_000
 """Of the network's maps, what gaps and convolutions take; bytes for all else that is kept for a work."""
 _MASK_SHARE, _OBJECTS_SHARE = 0.1, 0.5
 """Bytes on disk per pixel that is segmented: compressed masks take less than the first nearly always."""
