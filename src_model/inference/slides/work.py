@@ -35,9 +35,6 @@ from src_model.models.checkpoint import Checkpoint
 from src_model.tiling.groups import Group
 from src_model.tiling.plan import Box
 
-_LIMIT = 5
-"""Quarters of the memory that was announced, from which on what is free of it goes back to the system."""
-
 Read = Sent | None
 """Prepared pixels of the tiles of a group (B, C, Y, X); ``None`` = all of them are blank."""
 Found = tuple[Received, Received | None]
@@ -105,7 +102,7 @@ class SlideWork:
         if earlier is None:
             check_memory(self.needs, self.name)
             self.needs.check_disk(self.path.parent)
-        self._limit = MemoryLimit(_LIMIT * self.needs.memory // 4)
+        self._limit = MemoryLimit(self.needs.memory * 5 // 4)
         self.mask = earlier or self._new(job)
 
     @property
