@@ -54,6 +54,12 @@ class GrowingLevels:
         bands = [values[top : top + self.chunk] for top in range(0, len(values), self.chunk)]
         return np.concatenate([_halved(band, self.overview) for band in bands])
 
+    def store(self, box: Box, values: NDArray[Any]) -> None:
+        """Write a box of the finest level; a row of chunks at a time, which takes less memory."""
+        for top in range(box.y, box.y_end, self.chunk):
+            strip = values[top - box.y : top - box.y + self.chunk]
+            self._arrays[0][top : top + len(strip), box.x : box.x_end] = strip
+
     def show(self, box: Box, overview: NDArray[Any]) -> None:
         """From now on a box of the finest level is known; ``overview`` is :meth:`reduced` of it."""
         with self._lock:

@@ -105,8 +105,8 @@ class LabelPyramid:
         own = {"scale": list(scale), "provenance": dict(provenance or {}), "complete": False}
         if wanted is not None:
             own["skipped"] = pack(~wanted)
-        title = (name or path.stem).removesuffix(".ome")
         with atomic_folder(path, replace=False) as folder:
+            title = (name or path.stem).removesuffix(".ome")
             extra = [_CONFIDENCE] if confidence else []
             group, levels = make_group(folder, shape, dtype=dtype, chunk=chunk, extra=extra)
             group.attrs.update(describe(levels, title, scale, pixel_size_um, classes, own))
@@ -215,9 +215,7 @@ class LabelPyramid:
         """
         overview = self._growing.reduced(values)
         with self._writing():
-            for top in range(0, box.height, self.chunk):  # a row of chunks at a time takes less memory
-                rows = slice(box.y + top, min(box.y + top + self.chunk, box.y_end))
-                self._base[rows, box.x : box.x_end] = values[top : top + self.chunk]
+            self._growing.store(box, values)
             self._growing.show(box, overview)
             self._growing.store_parents(box)
             self._journal.add(each(self._growing.chunks(box)))
