@@ -48,11 +48,13 @@ def tiled(
     """The mask of the tile when the encoder sees ``halo`` pixels around it, and all else at most ``near``."""
     read = Box(tile.y - halo, tile.x - halo, tile.height + 2 * halo, tile.width + 2 * halo)
     seen = Tile(read, tile.moved(-read.y, -read.x), tile)
-    part = None if near is None else seen.near(near, tester.model.required_multiple)
+    part, keep = None, seen.keep
+    if near is not None:
+        part = seen.near(near, tester.model.required_multiple)
+        keep = keep.moved(-part.y, -part.x)
     with pools.held():
         mask = tester.mask(mosaic, read, part)
-    corner = Box(0, 0, 0, 0) if part is None else part
-    return mask[seen.keep.moved(-corner.y, -corner.x).slices]
+    return mask[keep.slices]
 
 
 def measure(

@@ -105,8 +105,8 @@ class LabelPyramid:
         own = {"scale": list(scale), "provenance": dict(provenance or {}), "complete": False}
         if wanted is not None:
             own["skipped"] = pack(~wanted)
+        title = (name or path.stem).removesuffix(".ome")
         with atomic_folder(path, replace=False) as folder:
-            title = (name or path.stem).removesuffix(".ome")
             extra = [_CONFIDENCE] if confidence else []
             group, levels = make_group(folder, shape, dtype=dtype, chunk=chunk, extra=extra)
             group.attrs.update(describe(levels, title, scale, pixel_size_um, classes, own))

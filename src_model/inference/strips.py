@@ -6,13 +6,12 @@ at a time only. On a processor that takes no longer than all rows at once, and t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import cast
 
 from torch import Tensor, nn
 
-from src_model.inference.fused import JoinedUp
 from src_model.inference.maps import Maps
 from src_model.inference.rewrites import MiddleDock, SplitFuse
 from src_model.models.aspp import ASPP
@@ -49,17 +48,17 @@ def run_in_strips(model: nn.Module, maps: Maps) -> None:
             if isinstance(child, InvertedResidual):
                 setattr(module, name, Strips(child, maps))
         if isinstance(module, MixtureOfSkips):
-            _in_strips(module, maps)
+            _mixture_in_strips(module, maps)
     if isinstance(model, UTANet) and isinstance(model.bottleneck, ASPP):
         model.bottleneck = JoinedASPP(model.bottleneck, maps)
     if isinstance(model, UTANet) and type(model.decoder) is UNetDecoder:
         *ups, last = model.decoder.ups
-        model.decoder.ups = nn.ModuleList(UpStrips(cast(JoinedUp, up), maps) for up in ups)
-        model.decoder.ups.append(UpStrips(cast(JoinedUp, last), maps, model.head))
+        model.decoder.ups = nn.ModuleList(UpStrips(up, maps) for up in ups)
+        model.decoder.ups.append(UpStrips(last, maps, model.head))
         model.head = nn.Sequential()
 
 
-def _in_strips(mixture: MixtureOfSkips, maps: Maps) -> None:
+def _mixture_in_strips(mixture: MixtureOfSkips, maps: Maps) -> None:
     if isinstance(mixture.fuse, SplitFuse):
         mixture.register_module("fuse", FuseStrips(mixture.fuse, maps))
     mixture.experts = BankStrips(mixture.experts, maps)
@@ -77,30 +76,44 @@ def _convolutions(layers: nn.Module) -> Iterator[nn.Conv2d]:
     return (part for part in layers.modules() if isinstance(part, nn.Conv2d))
 
 
-def strips(rows: int) -> Iterator[tuple[int, int]]:
-    """First row and row after the last of each strip."""
+def in_strips(
+    compute: Callable[[int, int], Sequence[Tensor]],
+    maps: Maps,
+    rows: int,
+    *,
+    margin: int,
+    up: int = 1,
+    down: int = 1,
+) -> list[Tensor]:
+    """What ``compute`` makes of all rows, put together of what it makes of some after the other.
+
+    Parameters
+    ----------
+    compute
+        Maps ``(B, C, n, W)`` from the first row of its input and the one after the last. What it is not
+        given it takes for the edge of the image.
+    maps
+        Makes the results.
+    rows
+        Of the input.
+    margin
+        Rows of the input on each side that a row of the result depends on; a multiple of ``down``.
+    up, down
+        Rows of the result for so many of the input.
+    """
+    if rows <= 2 * ROWS:
+        return list(compute(0, rows))
+    whole: list[Tensor] = []
     for top in range(0, rows, ROWS):
-        yield top, min(top + ROWS, rows)
-
-
-class Result:
-    """A map that is put together of its strips."""
-
-    def __init__(self, maps: Maps, rows: int) -> None:
-        self._maps, self._rows = maps, rows
-        self._whole: Tensor | None = None
-
-    def put(self, part: Tensor, top: int, bottom: int, first: int) -> None:
-        """Its rows ``top`` to ``bottom`` are those of ``part`` from number ``first`` on."""
-        if self._whole is None:
-            shape = (*part.shape[:2], self._rows, part.shape[3])
-            self._whole = self._maps.empty(shape, part.dtype, part.device)
-        self._whole[:, :, top:bottom] = part[:, :, first : first + bottom - top]
-
-    @property
-    def whole(self) -> Tensor:
-        """All of it."""
-        return cast(Tensor, self._whole)
+        bottom, low = min(top + ROWS, rows), max(top - margin, 0)
+        first, end, start = (-(-row * up // down) for row in (top, bottom, low))
+        parts = compute(low, min(bottom + margin, rows))
+        if not whole:
+            height = -(-rows * up // down)
+            whole = [maps.empty((*x.shape[:2], height, x.shape[3]), x.dtype, x.device) for x in parts]
+        for result, part in zip(whole, parts, strict=True):
+            result[:, :, first:end] = part[:, :, first - start : end - start]
+    return whole
 
 
 class Strips(nn.Module):
@@ -122,38 +135,28 @@ class Strips(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """As the layer."""
-        rows = x.shape[2]
-        if rows <= 2 * ROWS:
-            whole: Tensor = self.layer(x)
-            return whole
-        result = Result(self.maps, -(-rows // self.step))
-        for top, bottom in strips(rows):
-            low = max(top - self.margin, 0)
-            part = self.layer(x[:, :, low : bottom + self.margin])
-            result.put(part, top // self.step, -(-bottom // self.step), (top - low) // self.step)
-        return result.whole
+
+        def compute(low: int, high: int) -> list[Tensor]:
+            return [self.layer(x[:, :, low:high])]
+
+        return in_strips(compute, self.maps, x.shape[2], margin=self.margin, down=self.step)[0]
 
 
 class UpStrips(nn.Module):
     """A decoder's block, and a head of pointwise layers that may follow it."""
 
-    def __init__(self, up: JoinedUp, maps: Maps, head: nn.Module | None = None) -> None:
+    def __init__(self, up: nn.Module, maps: Maps, head: nn.Module | None = None) -> None:
         super().__init__()
         self.up, self.maps = up, maps
         self.head = nn.Sequential() if head is None else head
 
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
         """``(B, C, H, W)`` and ``(B, S, 2H, 2W)`` to ``(B, K, 2H, 2W)``."""
-        rows = below.shape[2]
-        if rows <= 2 * ROWS:
-            whole: Tensor = self.head(self.up(below, skip))
-            return whole
-        result = Result(self.maps, 2 * rows)
-        for top, bottom in strips(rows):
-            low, high = max(top - 1, 0), min(bottom + 1, rows)
-            part = self.head(self.up(below[:, :, low:high], skip[:, :, 2 * low : 2 * high]))
-            result.put(part, 2 * top, 2 * bottom, 2 * (top - low))
-        return result.whole
+
+        def compute(low: int, high: int) -> list[Tensor]:
+            return [self.head(self.up(below[:, :, low:high], skip[:, :, 2 * low : 2 * high]))]
+
+        return in_strips(compute, self.maps, below.shape[2], margin=1, up=2)[0]
 
 
 class JoinedASPP(ASPP):
@@ -193,18 +196,18 @@ class FuseStrips(nn.Module):
         heights = [int(feature.shape[2]) for feature in features]
         coarsest = max(rows // min(heights), 1)
         even = all(max(h, rows) % min(h, rows) == 0 for h in heights) and ROWS % coarsest == 0
-        if self.fuse.corners or rows <= 2 * ROWS or not even:
+        if self.fuse.corners or not even:
             whole: Tensor = self.fuse(features, grid)
             return whole
-        result = Result(self.maps, rows)
-        for top, bottom in strips(rows):
-            # Enlarging looks at a row of the coarser map on each side.
-            low, high = max(top - coarsest, 0), min(bottom + coarsest, rows)
+
+        def compute(low: int, high: int) -> list[Tensor]:
             parts = [
                 x[:, :, low * h // rows : high * h // rows] for x, h in zip(features, heights, strict=True)
             ]
-            result.put(self.fuse(parts, (high - low, *grid[1:])), top, bottom, top - low)
-        return result.whole
+            return [self.fuse(parts, (high - low, *grid[1:]))]
+
+        # Enlarging looks at a row of the coarser map on each side.
+        return in_strips(compute, self.maps, rows, margin=coarsest)[0]
 
 
 class DockStrips(nn.Module):
@@ -218,18 +221,16 @@ class DockStrips(nn.Module):
         """``(B, width, h, w)`` to ``(B, channels, *size)``."""
         rows, wanted = int(mixture.shape[2]), int(size[0])
         inner = self.dock.dock if isinstance(self.dock, MiddleDock) else self.dock
-        shrink = max(rows // wanted, 1)
-        even = max(rows, wanted) % min(rows, wanted) == 0 and ROWS % shrink == 0
-        if inner.corners or rows <= 2 * ROWS or not even:
+        up, down = max(wanted // rows, 1), max(rows // wanted, 1)
+        even = rows * up == wanted * down and ROWS % down == 0
+        if inner.corners or not even:
             whole: Tensor = self.dock(mixture, size)
             return whole
-        result = Result(self.maps, wanted)
-        for top, bottom in strips(rows):
-            low, high = max(top - shrink, 0), min(bottom + shrink, rows)
-            first, end, start = (row * wanted // rows for row in (top, bottom, low))
-            part = self.dock(mixture[:, :, low:high], (high * wanted // rows - start, *size[1:]))
-            result.put(part, first, end, first - start)
-        return result.whole
+
+        def compute(low: int, high: int) -> list[Tensor]:
+            return [self.dock(mixture[:, :, low:high], ((high - low) * up // down, *size[1:]))]
+
+        return in_strips(compute, self.maps, rows, margin=down, up=up, down=down)[0]
 
 
 class BankStrips(ExpertBank):
@@ -245,14 +246,13 @@ class BankStrips(ExpertBank):
         pools = [part for part in self.modules() if isinstance(part, GlobalPool) and part.held is None]
         if rows <= 2 * ROWS or (pools and len(x) > 1):
             return super().mix(x, weights)
-        results = [Result(self.maps, rows) for _ in range(weights.shape[1])]
+        one_pass = super().mix
+
+        def compute(low: int, high: int) -> list[Tensor]:
+            return one_pass(x[:, :, low:high], weights)
+
         with ExitStack() as restore:
             for pool in pools:  # it looks at all rows
                 restore.callback(setattr, pool, "held", None)
                 pool.held = pool(x).flatten()
-            for top, bottom in strips(rows):
-                low = max(top - self.margin, 0)
-                parts = super().mix(x[:, :, low : bottom + self.margin], weights)
-                for result, part in zip(results, parts, strict=True):
-                    result.put(part, top, bottom, top - low)
-        return [result.whole for result in results]
+            return in_strips(compute, self.maps, rows, margin=self.margin)

@@ -171,9 +171,7 @@ class MixtureOfSkips(nn.Module):
                 feature + scale.to(skip.dtype) * skip
                 for feature, scale, skip in zip(features, self.scales, skips, strict=True)
             ]
-        loss = (
-            balance_loss(decision.probabilities) if self.ev_loss else torch.zeros_like(decision.weights.sum())
-        )
+        loss = balance_loss(decision.probabilities) if self.ev_loss else decision.weights.new_zeros(())
         return skips, loss, decision
 
     def fused(self, features: Sequence[Tensor]) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Self
 
 
@@ -103,10 +104,18 @@ def plan_tiles(
     region = region or Box(0, 0, height, width)
     if region.height < 1 or region.width < 1 or not Box(0, 0, height, width).contains(region):
         raise ValueError(f"The region {region} is not inside an image of {height} x {width} pixels.")
-    step, margin = round_up(tile, multiple), round_up(halo, multiple)
-    rows = _cuts(region.y, region.y_end, height, step, margin, multiple)
-    columns = _cuts(region.x, region.x_end, width, step, margin, multiple)
-    return tuple(_tile(row, column, region) for row in rows for column in columns)
+    tiles = (
+        tile_around(part, halo=halo, multiple=multiple, height=height, width=width)
+        for part in cells(region, round_up(tile, multiple))
+    )
+    return tuple(replace(one, write=one.write.moved(-region.y, -region.x)) for one in tiles)
+
+
+def cells(region: Box, side: int) -> Iterator[Box]:
+    """A region cut at the multiples of ``side`` along both axes; row by row, left to right."""
+    for y, bottom in _cuts(region.y, region.y_end, side):
+        for x, right in _cuts(region.x, region.x_end, side):
+            yield Box(y, x, bottom - y, right - x)
 
 
 def tile_around(part: Box, *, halo: int, multiple: int, height: int, width: int) -> Tile:
@@ -129,29 +138,8 @@ def round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """One tile along one axis, in image coordinates: [read, read_end) around [keep, keep_end)."""
-
-    read: int
-    read_end: int
-    keep: int
-    keep_end: int
-
-
-def _cuts(start: int, end: int, size: int, step: int, margin: int, multiple: int) -> list[_Cut]:
-    cuts = []
-    keep = start
-    while keep < end:
-        keep_end = min((keep // step + 1) * step, end)
-        read = max(keep - margin, 0) // multiple * multiple
-        read_end = min(round_up(keep_end + margin, multiple), size)
-        cuts.append(_Cut(read, read_end, keep, keep_end))
-        keep = keep_end
-    return cuts
-
-
-def _tile(row: _Cut, column: _Cut, region: Box) -> Tile:
-    read = Box(row.read, column.read, row.read_end - row.read, column.read_end - column.read)
-    kept = Box(row.keep, column.keep, row.keep_end - row.keep, column.keep_end - column.keep)
-    return Tile(read, kept.moved(-read.y, -read.x), kept.moved(-region.y, -region.x))
+def _cuts(start: int, end: int, step: int) -> Iterator[tuple[int, int]]:
+    while start < end:
+        stop = min((start // step + 1) * step, end)
+        yield start, stop
+        start = stop

@@ -13,11 +13,11 @@ from src_model.data.label_pyramid import CHUNK
 from src_model.inference.network import Network
 from src_model.inference.slides.area import Area
 from src_model.inference.slides.grid import Grid
-from src_model.inference.slides.needs import Needs, fits, needs_of, peak_of_maps
+from src_model.inference.slides.needs import Needs, fits, needs_of
 from src_model.inference.slides.request import TILES, SlideRequest
 from src_model.tiling.cover import cover
 from src_model.tiling.groups import Group, from_middle, group_tiles
-from src_model.tiling.plan import Box, Tile, plan_tiles, round_up, tile_around
+from src_model.tiling.plan import Box, Tile, cells, round_up, tile_around
 
 WINDOW = 256
 """Side of the samples that are looked at before the tiles, pixels of the mask."""
@@ -40,8 +40,11 @@ class Sizes:
     batch: int
 
     @classmethod
-    def of(cls, request: SlideRequest, network: Network, grid: Grid) -> Sizes:
-        """What the caller said, else the largest tiles that take little enough memory."""
+    def of(cls, request: SlideRequest, network: Network, grid: Grid, peak: float) -> Sizes:
+        """What the caller said, else the largest tiles that take little enough memory.
+
+        ``peak`` is that of the network's maps, see :func:`src_model.inference.slides.needs.peak_of_maps`.
+        """
         batch = request.batch_size or network.batch_size
         sides = TILES if request.tile is None else (request.tile,)
         halo_of = network.model.halo_of
@@ -50,8 +53,6 @@ class Sizes:
         ]
         if request.tile is not None:
             return choices[0]
-
-        peak = peak_of_maps(network, held=request.routing == "slide")
 
         def suits(sizes: Sizes) -> bool:
             needs = sizes.needs(network, grid, peak)
@@ -89,8 +90,9 @@ class Plan:
         self._grid, self._sizes, self._area = grid, sizes, area
         self._multiple = grid.multiple(required)
         self._step = chunk_of(sizes.tile)
-        whole = plan_tiles(*grid.shape, tile=sizes.tile, halo=sizes.halo, multiple=self._multiple)
-        parts = (part for tile in whole if area.touches(tile.write) for part in self._wanted(tile.write))
+        side = round_up(sizes.tile, self._multiple)
+        touched = filter(area.touches, cells(Box(0, 0, *grid.shape), side))
+        parts = (part for box in touched for part in self._wanted(box))
         self.groups = group_tiles(map(self._tile, parts), sizes.batch)
         self.tiles = sum(map(len, self.groups))
 

@@ -86,8 +86,9 @@ class SlideWork:
         job = describe_job(slide, self._fingerprint, checkpoint, request, self.grid, network)
         self.path = find_output(slide, out, job)
         earlier = LabelPyramid.open(self.path) if self.path.exists() else None
+        peak = peak_of_maps(network, held=request.routing == "slide")
         if earlier is None:
-            self._sizes = Sizes.of(request, network, self.grid)
+            self._sizes = Sizes.of(request, network, self.grid, peak)
         else:
             self._sizes = Sizes(**earlier.provenance["plan"])
         self._plan = Plan(self.grid, self._area, self._sizes, network.model.required_multiple)
@@ -97,7 +98,6 @@ class SlideWork:
                 f"Nothing of {self.name} is to be segmented: region and tissue have no pixel in common; "
                 "choose a larger region, or a lower threshold of the tissue."
             )
-        peak = peak_of_maps(network, held=request.routing == "slide")
         self.needs = self._sizes.needs(network, self.grid, peak, tiles=self.tiles, objects=self.objects)
         if earlier is None:
             check_memory(self.needs, self.name)
@@ -232,13 +232,13 @@ class SlideWork:
 
     def _find(self, group: Group, images: Sent) -> list[Found]:
         receive, model = self._network.transfer.receive, self._network.model
-        near = Box(0, 0, 0, 0)  # from where on the results are counted
+        part, keep = None, group[0].keep
         if model.near_halo is not None:
             near = group[0].near(model.near_halo, model.required_multiple)
-        part = None if model.near_halo is None else near.slices
+            part, keep = near.slices, keep.moved(-near.y, -near.x)
         found: list[Found] = []
-        for tile, result in zip(group, self._network.logits(images, part=part), strict=True):
-            kept = result[(slice(None), *tile.keep.moved(-near.y, -near.x).slices)]
+        for result in self._network.logits(images, part=part):
+            kept = result[(slice(None), *keep.slices)]
             sure = (
                 receive((probabilities(kept).amax(0) * 255).round().to(torch.uint8)) if self.objects else None
             )
