@@ -16,7 +16,7 @@ from src_model.tiling.plan import Box
 
 OVERVIEW = 4096
 """The first level that is at most so large, and all coarser ones, are kept in memory."""
-_CACHE_BYTES = 8 << 20
+_CACHE_BYTES = 16 << 20
 
 
 class GrowingLevels:
@@ -60,13 +60,20 @@ class GrowingLevels:
             strip = values[top - box.y : top - box.y + self.chunk]
             self._arrays[0][top : top + len(strip), box.x : box.x_end] = strip
 
-    def show(self, box: Box, overview: NDArray[Any]) -> None:
-        """From now on a box of the finest level is known; ``overview`` is :meth:`reduced` of it."""
+    def show(self, box: Box, overview: NDArray[Any], values: NDArray[Any] | None = None) -> None:
+        """From now on a box of the finest level is known; ``overview`` is :meth:`reduced` of it.
+
+        Its ``values``, where they are given, are kept for the coarser levels, so that they need not be read.
+        """
         with self._lock:
             self._waiting[self.chunks(box)] = False
             for number in range(self.overview):
                 for row, column in each(self.chunks(_shrunk(box, number))):
                     self._cache.forget((number, row, column))
+            if values is not None:
+                for row, column in each(self.chunks(box)):
+                    part = self._place(0, row, column).moved(-box.y, -box.x)
+                    self._cache.put((0, row, column), values[part.slices].copy())
             for number, level in enumerate(self._coarse):
                 place = _shrunk(box, self.overview + number)
                 if number:
@@ -138,8 +145,9 @@ class GrowingLevels:
     def _store(self, number: int, row: int, column: int) -> None:
         """Make a chunk of a coarser level, and store it."""
         place = self._place(number, row, column)
-        self._arrays[number][place.slices] = self._from_below(number, place)
-        self._cache.forget((number, row, column))
+        values = self._from_below(number, place)
+        self._arrays[number][place.slices] = values
+        self._cache.put((number, row, column), values)
 
     def _from_below(self, number: int, place: Box) -> NDArray[Any]:
         """A part of a level, made of the finer one."""

@@ -44,13 +44,16 @@ def make_group(
         When it cannot be made.
     """
     import zarr
+    from zarr.codecs import BloscCodec
 
+    # Labels are alike in nearly all of their bits, so sorted by bits they become smaller, and sooner.
+    packed = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
     path.parent.mkdir(parents=True, exist_ok=True)
     group = zarr.create_group(path)
     levels = 1 + max(0, math.ceil(math.log2(max(shape) / chunk)))
     for number in range(levels):
         sides = tuple(-(-side // 2**number) for side in shape)
-        group.create_array(str(number), shape=sides, chunks=(chunk, chunk), dtype=dtype)
+        group.create_array(str(number), shape=sides, chunks=(chunk, chunk), dtype=dtype, compressors=packed)
     for name in extra:
         group.create_array(name, shape=shape, chunks=(chunk, chunk), dtype=np.uint8)
     return group, levels

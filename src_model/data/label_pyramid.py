@@ -216,7 +216,7 @@ class LabelPyramid:
         overview = self._growing.reduced(values)
         with self._writing():
             self._growing.store(box, values)
-            self._growing.show(box, overview)
+            self._growing.show(box, overview, values)
             self._growing.store_parents(box)
             self._journal.add(each(self._growing.chunks(box)))
         return overview

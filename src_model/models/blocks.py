@@ -64,8 +64,10 @@ class GlobalPool(nn.Module):
 def init_weights(module: nn.Module) -> None:
     """Initialise convolutions for ReLU (He et al., 2015) and BatchNorm to the identity.
 
-    Meant for ``network.apply(init_weights)``.
+    Meant for ``network.apply(init_weights)``. A network that has no memory yet is left as it is.
     """
+    if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
+        return
     if isinstance(module, (nn.Conv2d, nn.Conv3d)):
         if module.groups == 1:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

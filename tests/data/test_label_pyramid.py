@@ -12,7 +12,7 @@ import pytest
 from src_model.config import CLASS_COLORS, ClassInfo
 from src_model.data import label_levels
 from src_model.data.label_journal import Journal
-from src_model.data.label_levels import most_frequent
+from src_model.data.label_levels import GrowingLevels, most_frequent
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import open_slide
 from src_model.errors import DataError, OutputError
@@ -74,6 +74,18 @@ def test_what_was_written_is_read_at_every_level(tmp_path, mask):
     assert pyramid.overview == 3
     assert [level.shape for level in pyramid.levels] == [(205, 330), (103, 165), (52, 83), (26, 42), (13, 21)]
     assert_shows(pyramid, mask)
+
+
+def test_coarser_levels_are_made_of_what_was_just_written_and_nothing_is_read_again(
+    tmp_path, mask, monkeypatch
+):
+    pyramid = make(tmp_path / "m")
+    with monkeypatch.context() as patch:
+        patch.setattr(GrowingLevels, "_stored", lambda *_: pytest.fail("A chunk was read from the disk."))
+        fill(pyramid, mask)
+        pyramid.finish()
+
+    assert_shows(LabelPyramid.open(tmp_path / "m"), mask)
 
 
 def test_half_of_it_is_read_while_the_rest_is_missing(tmp_path, mask):

@@ -135,6 +135,15 @@ def test_the_cache_keeps_to_its_size_and_forgets_the_oldest_first() -> None:
     assert made[-2:] == ["larger than the cache"] * 2
 
 
+def test_what_is_put_into_the_cache_takes_the_place_of_what_was_there() -> None:
+    cache = TileCache(max_bytes=250)
+    for value in (1, 2):
+        cache.put("a", np.full(100, value, np.uint8))
+    cache.put("b", np.full(100, 3, np.uint8))
+
+    assert cache.get("a", lambda: np.zeros(1, np.uint8))[0] == 2  # and both have room
+
+
 def test_levels_are_put_in_order_finest_first() -> None:
     kept, warnings = check_levels([sized(25, 50, "b"), sized(100, 200, "a"), sized(50, 100, "c")])
 

@@ -36,13 +36,18 @@ class TileCache:
                 self._tiles.move_to_end(key)
                 return self._tiles[key]
         tile = make()
+        self.put(key, tile)
+        return tile
+
+    def put(self, key: Hashable, tile: NDArray[Any]) -> None:
+        """Keep the tile of ``key`` from now on, until others need the room."""
+        self.forget(key)
         with self._lock:
             if key not in self._tiles and tile.nbytes <= self._max_bytes:
                 self._tiles[key] = tile
                 self._bytes += tile.nbytes
             while self._bytes > self._max_bytes:
                 self._bytes -= self._tiles.popitem(last=False)[1].nbytes
-        return tile
 
     def forget(self, key: Hashable) -> None:
         """Drop the tile of ``key``, as it has changed."""

@@ -252,6 +252,26 @@ def _known_channels(slide: Slide, channels: Sequence[int]) -> list[int]:
     return list(channels)
 
 
+def notes_on_resolution(
+    name: str, wanted_um: float | None, slide_um: float | None, sampling: str | None
+) -> tuple[str, ...]:
+    """What the user should know, where the slide or the model does not tell the size of a pixel.
+
+    ``sampling`` is how the model saw its training images, see :class:`src_model.config.TrainConfig`.
+    """
+    if slide_um is None and wanted_um is not None:
+        return (
+            f"{name} does not tell its pixel size, so it is segmented at its finest level; give "
+            f"the pixel size of the slide, as this model wants {wanted_um:g} micrometres.",
+        )
+    if wanted_um is None and sampling == "resize":
+        return (
+            "This model was trained on whole images shrunk to one size, so it does not know the pixel size "
+            "that suits it; choose one at which structures are as large as they were in training.",
+        )
+    return ()
+
+
 def resample(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Bilinear with antialiasing: (Y, X, C) to (\\*size, C); uint8 stays so, the rest becomes float32."""
     import torch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ _MOST_MEMORY = 1_400_000_000
 """Bytes of memory that a work takes unless the caller names a tile that needs more."""
 _EACH = 200_000
 """Pixels that could be computed in the time that a tile takes beside its own."""
-_SAMPLES = 16
+_SAMPLES, _TOGETHER = 16, 4
 _LATTICE = 4
 
 
@@ -134,15 +135,22 @@ class Plan:
         height, width = self._grid.shape
         return tile_around(part, halo=self._sizes.halo, multiple=self._multiple, height=height, width=width)
 
-    def samples(self) -> list[Box]:
-        """Boxes in the middle of tiles all over what is segmented."""
+    def samples(self) -> list[list[Box]]:
+        """Boxes in the middle of tiles all over what is segmented; those of one size a few together."""
         parts = [tile.write for group in self.groups for tile in group]
-        return [self._middle(box) for box in parts[:: -(-len(parts) // _SAMPLES)]]
+        boxes = map(self._middle, parts[:: -(-len(parts) // _SAMPLES)])
+        alike = groupby(sorted(boxes, key=_size), key=_size)
+        groups = [list(group) for _, group in alike]
+        return [group[n : n + _TOGETHER] for group in groups for n in range(0, len(group), _TOGETHER)]
 
     def _middle(self, box: Box) -> Box:
         height, width = min(WINDOW, box.height), min(WINDOW, box.width)
         y, x = box.y + (box.height - height) // 2, box.x + (box.width - width) // 2
         return Box(y // self._multiple * self._multiple, x // self._multiple * self._multiple, height, width)
+
+
+def _size(box: Box) -> tuple[int, int]:
+    return box.height, box.width
 
 
 def chunk_of(tile: int) -> int:

@@ -130,7 +130,10 @@ class Tissue:
                 (y, x), (height, width), scale, self.scale, self.mask.shape, strict=True
             )
         )
-        return self.mask[np.ix_(rows, columns)]
+        # Whole rows are repeated in one piece, which is much faster than pixel by pixel.
+        first, last = rows[0], rows[-1]
+        inside: NDArray[np.bool_] = self.mask[first : last + 1][:, columns][rows - first]
+        return inside
 
 
 def find_tissue(slide: Slide, *, threshold: float | None = None, against_white: bool | None = None) -> Tissue:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from src_model.inference.global_pools import GlobalPools
 from src_model.inference.network import MemoryRanOut, Network, classes, probabilities
 from src_model.inference.prepare import Preparation, batch_of, is_constant
 from src_model.inference.slides.area import Area
-from src_model.inference.slides.grid import GridReader, check_channels, choose_grid
+from src_model.inference.slides.grid import GridReader, check_channels, choose_grid, notes_on_resolution
 from src_model.inference.slides.job import Fingerprint, describe_job, find_output
 from src_model.inference.slides.needs import check_memory, peak_of_maps
 from src_model.inference.slides.objects import Numbered, number_objects
@@ -78,7 +78,8 @@ class SlideWork:
         self._fingerprint = Fingerprint.of(slide)
         slide_um = request.slide_pixel_size_um or _side(slide.pixel_size_um)
         wanted_um = request.pixel_size_um or network.pixel_size_um
-        self.warnings = (*slide.warnings, *_notes(slide, network, wanted_um, slide_um))
+        notes = notes_on_resolution(self.name, wanted_um, slide_um, network.training.get("sampling"))
+        self.warnings = (*slide.warnings, *notes)
         self.grid = choose_grid(slide, wanted_um, slide_um)
         self.reader = GridReader(slide, self.grid, request.channels)
         self._area = Area(self.grid, request.region, request.tissue)
@@ -132,14 +133,15 @@ class SlideWork:
             return
         held = self.mask.provenance.get("pools")
         if held is None:
-            boxes = self._plan.samples()
-            for done, box in enumerate(boxes, start=1):
+            groups, done = self._plan.samples(), 0
+            for boxes in groups:
                 self._control.check()
-                image = self.reader.read(box)
-                if not is_constant(image):
+                read = map(self.reader.read, boxes)
+                if images := [image for image in read if not is_constant(image)]:
                     with pools.recording():
-                        self._network.logits(self._prepare(image)[np.newaxis], steady=False)
-                yield done, len(boxes)
+                        self._network.logits(self._sent(images), steady=False)
+                done += len(boxes)
+                yield done, sum(map(len, groups))
             held = pools.values
             self.mask.note(pools=held)
         if held:  # else all samples were blank, and each tile decides by itself
@@ -152,7 +154,7 @@ class SlideWork:
         images = [self.reader.read(tile.read) for tile in group]
         if all(is_constant(image) for image in images):
             return None
-        return self._network.transfer.send(batch_of(images, self._prepare, self._network))
+        return self._sent(images)
 
     def compute(self, group: Group, images: Read) -> list[Found] | None:
         """What is found in a group's tiles; the device may be computing it yet.
@@ -230,6 +232,9 @@ class SlideWork:
         overview = self.mask.levels[self.mask.overview][...]
         return float(np.count_nonzero(overview) / overview.size)
 
+    def _sent(self, images: Sequence[NDArray[Any]]) -> Sent:
+        return self._network.transfer.send(batch_of(images, self._prepare, self._network))
+
     def _find(self, group: Group, images: Sent) -> list[Found]:
         receive, model = self._network.transfer.receive, self._network.model
         part, keep = None, group[0].keep
@@ -281,20 +286,3 @@ class SlideWork:
 
 def _side(size: tuple[float, float] | None) -> float | None:
     return None if size is None else float(np.mean(size))
-
-
-def _notes(
-    slide: Slide, network: Network, wanted_um: float | None, slide_um: float | None
-) -> tuple[str, ...]:
-    """What the user should know about the resolution."""
-    if slide_um is None and wanted_um is not None:
-        return (
-            f"{slide.path.name} does not tell its pixel size, so it is segmented at its finest level; give "
-            f"the pixel size of the slide, as this model wants {wanted_um:g} micrometres.",
-        )
-    if wanted_um is None and network.training.get("sampling") == "resize":
-        return (
-            "This model was trained on whole images shrunk to one size, so it does not know the pixel size "
-            "that suits it; choose one at which structures are as large as they were in training.",
-        )
-    return ()

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+import torch
 
 from src_model.inference.slides.pipeline import flow
 
@@ -41,6 +42,31 @@ def test_the_caller_computes_and_others_read_and_write():
     assert threads["compute"] == {threading.get_ident()}
     assert threading.get_ident() not in threads["read"] | threads["write"]
     assert len(threads["write"]) == 1
+
+
+def test_only_the_caller_computes_with_helping_threads():
+    chosen = torch.get_num_threads()
+    torch.set_num_threads(2)
+    seen = {}
+
+    def note(step):
+        seen[step] = torch.get_num_threads()
+
+    try:
+        list(
+            flow(
+                range(2),
+                lambda i: note("read"),
+                lambda i, r: note("compute"),
+                lambda i, m: note("write"),
+                readers=1,
+                ahead=1,
+                check=go,
+            )
+        )
+    finally:
+        torch.set_num_threads(chosen)
+    assert seen == {"read": 1, "compute": 2, "write": 1}
 
 
 def test_no_more_is_read_ahead_than_was_said():
