@@ -16,7 +16,7 @@ from src_model.tiling.plan import Box
 
 OVERVIEW = 4096
 """The first level that is at most so large, and all coarser ones, are kept in memory."""
-_CACHE_BYTES = 16 << 20
+_CACHE_BYTES = 8 << 20
 
 
 class GrowingLevels:

@@ -64,16 +64,14 @@ class SplitFuse(nn.Module):
 
     def forward(self, features: Sequence[Tensor], grid: Sequence[int]) -> Tensor:
         """One ``(B, channels[i], ...)`` per level to ``(B, width, *grid)``."""
-        maps = [
-            self._on_grid(part, block, feature, grid)
-            for part, block, feature in zip(self.parts, self.blocks, features, strict=True)
-        ]
+        levels = zip(self.parts, self.blocks, features, strict=True)
+        maps = (self._on_grid(part, block, feature, grid) for part, block, feature in levels)
         if self.dense:
-            joined, *others = maps
-            for other in others:
+            joined = next(maps)
+            for other in maps:
                 joined.add_(other)
         else:
-            joined = torch.cat(maps, dim=1)
+            joined = torch.cat(list(maps), dim=1)
         result: Tensor = self.relu(joined)
         return result
 

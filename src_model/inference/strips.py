@@ -25,7 +25,7 @@ from src_model.models.skips import MixtureOfSkips
 from src_model.models.utanet import UTANet
 
 ROWS = 128
-"""Of the input, that are computed at a time; a map of no more than two such strips is computed at once."""
+"""Of the input or the result, whichever has more, that are computed at a time; two such strips go at once."""
 
 
 def run_in_strips(model: nn.Module, maps: Maps) -> None:
@@ -84,6 +84,7 @@ def in_strips(
     margin: int,
     up: int = 1,
     down: int = 1,
+    maps_held: int = 1,
 ) -> list[Tensor]:
     """What ``compute`` makes of all rows, put together of what it makes of some after the other.
 
@@ -100,12 +101,15 @@ def in_strips(
         Rows of the input on each side that a row of the result depends on; a multiple of ``down``.
     up, down
         Rows of the result for so many of the input.
+    maps_held
+        How many wide maps are needed at a time; the more, the fewer rows.
     """
-    if rows <= 2 * ROWS:
+    step = max(ROWS // (up * maps_held), 1)
+    if rows <= 2 * step:
         return list(compute(0, rows))
     whole: list[Tensor] = []
-    for top in range(0, rows, ROWS):
-        bottom, low = min(top + ROWS, rows), max(top - margin, 0)
+    for top in range(0, rows, step):
+        bottom, low = min(top + step, rows), max(top - margin, 0)
         first, end, start = (-(-row * up // down) for row in (top, bottom, low))
         parts = compute(low, min(bottom + margin, rows))
         if not whole:
@@ -195,7 +199,7 @@ class FuseStrips(nn.Module):
         rows = int(grid[0])
         heights = [int(feature.shape[2]) for feature in features]
         coarsest = max(rows // min(heights), 1)
-        even = all(max(h, rows) % min(h, rows) == 0 for h in heights) and ROWS % coarsest == 0
+        even = all(max(h, rows) % min(h, rows) == 0 for h in heights) and ROWS // 2 % coarsest == 0
         if self.fuse.corners or not even:
             whole: Tensor = self.fuse(features, grid)
             return whole
@@ -207,7 +211,7 @@ class FuseStrips(nn.Module):
             return [self.fuse(parts, (high - low, *grid[1:]))]
 
         # Enlarging looks at a row of the coarser map on each side.
-        return in_strips(compute, self.maps, rows, margin=coarsest)[0]
+        return in_strips(compute, self.maps, rows, margin=coarsest, maps_held=2)[0]
 
 
 class DockStrips(nn.Module):
@@ -244,7 +248,7 @@ class BankStrips(ExpertBank):
         """Weighted sums of the experts' outputs, one per router."""
         rows = x.shape[2]
         pools = [part for part in self.modules() if isinstance(part, GlobalPool) and part.held is None]
-        if rows <= 2 * ROWS or (pools and len(x) > 1):
+        if rows <= ROWS or (pools and len(x) > 1):
             return super().mix(x, weights)
         one_pass = super().mix
 
@@ -255,4 +259,4 @@ class BankStrips(ExpertBank):
             for pool in pools:  # it looks at all rows
                 restore.callback(setattr, pool, "held", None)
                 pool.held = pool(x).flatten()
-            return in_strips(compute, self.maps, rows, margin=self.margin)
+            return in_strips(compute, self.maps, rows, margin=self.margin, maps_held=2)
