@@ -76,6 +76,11 @@ def _convolutions(layers: nn.Module) -> Iterator[nn.Conv2d]:
     return (part for part in layers.modules() if isinstance(part, nn.Conv2d))
 
 
+def _rows_of_strip(up: int = 1, maps_held: int = 1) -> int:
+    """Of the input, see :func:`in_strips`."""
+    return max(ROWS // (up * maps_held), 1)
+
+
 def in_strips(
     compute: Callable[[int, int], Sequence[Tensor]],
     maps: Maps,
@@ -104,7 +109,7 @@ def in_strips(
     maps_held
         How many wide maps are needed at a time; the more, the fewer rows.
     """
-    step = max(ROWS // (up * maps_held), 1)
+    step = _rows_of_strip(up, maps_held)
     if rows <= 2 * step:
         return list(compute(0, rows))
     whole: list[Tensor] = []
@@ -199,8 +204,8 @@ class FuseStrips(nn.Module):
         rows = int(grid[0])
         heights = [int(feature.shape[2]) for feature in features]
         coarsest = max(rows // min(heights), 1)
-        even = all(max(h, rows) % min(h, rows) == 0 for h in heights) and ROWS // 2 % coarsest == 0
-        if self.fuse.corners or not even:
+        even = all(max(h, rows) % min(h, rows) == 0 for h in heights)
+        if self.fuse.corners or not even or _rows_of_strip(maps_held=2) % coarsest:
             whole: Tensor = self.fuse(features, grid)
             return whole
 
@@ -248,7 +253,7 @@ class BankStrips(ExpertBank):
         """Weighted sums of the experts' outputs, one per router."""
         rows = x.shape[2]
         pools = [part for part in self.modules() if isinstance(part, GlobalPool) and part.held is None]
-        if rows <= ROWS or (pools and len(x) > 1):
+        if rows <= 2 * _rows_of_strip(maps_held=2) or (pools and len(x) > 1):
             return super().mix(x, weights)
         one_pass = super().mix
 

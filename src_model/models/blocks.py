@@ -61,12 +61,17 @@ class GlobalPool(nn.Module):
         return held.expand(len(x), *held.shape[1:])
 
 
+def has_memory(module: nn.Module) -> bool:
+    """Whether a layer's own weights lie anywhere; those of a network about to be loaded do not yet."""
+    return not any(parameter.is_meta for parameter in module.parameters(recurse=False))
+
+
 def init_weights(module: nn.Module) -> None:
     """Initialise convolutions for ReLU (He et al., 2015) and BatchNorm to the identity.
 
     Meant for ``network.apply(init_weights)``. A network that has no memory yet is left as it is.
     """
-    if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
+    if not has_memory(module):
         return
     if isinstance(module, (nn.Conv2d, nn.Conv3d)):
         if module.groups == 1:

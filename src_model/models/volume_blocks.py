@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from src_model.models.blocks import has_memory
 from src_model.models.domain_conv import SLOPE, DomainConv, Sharing, instance_norm
 from src_model.models.domains import Domain
 
@@ -101,9 +102,10 @@ def make_output(channels: int, domain: Domain) -> nn.Conv3d:
 def init_volume_weights(module: nn.Module) -> None:
     """Initialise convolutions by their number of inputs (He et al., 2015).
 
-    Meant for ``network.apply(init_volume_weights)``; normalisations start as the identity already.
+    Meant for ``network.apply(init_volume_weights)``; normalisations start as the identity already. A
+    network that has no memory yet is left as it is.
     """
-    if isinstance(module, nn.Conv3d):
+    if isinstance(module, nn.Conv3d) and has_memory(module):
         nn.init.kaiming_normal_(module.weight, a=SLOPE, mode="fan_in", nonlinearity="leaky_relu")
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -36,24 +36,31 @@ class TileCache:
                 self._tiles.move_to_end(key)
                 return self._tiles[key]
         tile = make()
-        self.put(key, tile)
+        with self._lock:
+            self._keep(key, tile)
         return tile
 
     def put(self, key: Hashable, tile: NDArray[Any]) -> None:
         """Keep the tile of ``key`` from now on, until others need the room."""
-        self.forget(key)
         with self._lock:
-            if key not in self._tiles and tile.nbytes <= self._max_bytes:
-                self._tiles[key] = tile
-                self._bytes += tile.nbytes
-            while self._bytes > self._max_bytes:
-                self._bytes -= self._tiles.popitem(last=False)[1].nbytes
+            self._drop(key)
+            self._keep(key, tile)
 
     def forget(self, key: Hashable) -> None:
         """Drop the tile of ``key``, as it has changed."""
         with self._lock:
-            tile = self._tiles.pop(key, None)
-            self._bytes -= 0 if tile is None else tile.nbytes
+            self._drop(key)
+
+    def _keep(self, key: Hashable, tile: NDArray[Any]) -> None:
+        if key not in self._tiles and tile.nbytes <= self._max_bytes:
+            self._tiles[key] = tile
+            self._bytes += tile.nbytes
+        while self._bytes > self._max_bytes:
+            self._bytes -= self._tiles.popitem(last=False)[1].nbytes
+
+    def _drop(self, key: Hashable) -> None:
+        tile = self._tiles.pop(key, None)
+        self._bytes -= 0 if tile is None else tile.nbytes
 
 
 class Level:

@@ -22,11 +22,12 @@ def test_items_pass_all_steps_in_their_order():
     assert found == [(n, n * 10 + 1) for n in range(20)]
 
 
-def test_the_caller_computes_and_others_read_and_write():
-    threads = {"read": set(), "compute": set(), "write": set()}
+def noted(probe):
+    """What ``probe`` gives in each of the three steps."""
+    found = {"read": set(), "compute": set(), "write": set()}
 
     def note(step):
-        threads[step].add(threading.get_ident())
+        found[step].add(probe())
 
     list(
         flow(
@@ -39,6 +40,11 @@ def test_the_caller_computes_and_others_read_and_write():
             check=go,
         )
     )
+    return found
+
+
+def test_the_caller_computes_and_others_read_and_write():
+    threads = noted(threading.get_ident)
     assert threads["compute"] == {threading.get_ident()}
     assert threading.get_ident() not in threads["read"] | threads["write"]
     assert len(threads["write"]) == 1
@@ -47,26 +53,11 @@ def test_the_caller_computes_and_others_read_and_write():
 def test_only_the_caller_computes_with_helping_threads():
     chosen = torch.get_num_threads()
     torch.set_num_threads(2)
-    seen = {}
-
-    def note(step):
-        seen[step] = torch.get_num_threads()
-
     try:
-        list(
-            flow(
-                range(2),
-                lambda i: note("read"),
-                lambda i, r: note("compute"),
-                lambda i, m: note("write"),
-                readers=1,
-                ahead=1,
-                check=go,
-            )
-        )
+        threads = noted(torch.get_num_threads)
     finally:
         torch.set_num_threads(chosen)
-    assert seen == {"read": 1, "compute": 2, "write": 1}
+    assert threads == {"read": {1}, "compute": {2}, "write": {1}}
 
 
 def test_no_more_is_read_ahead_than_was_said():
