@@ -26,8 +26,7 @@ from typing import Any
 
 import napari
 import numpy as np
-from qtpy.QtWidgets import QApplication
-from ui_heartbeat import measure
+from ui_heartbeat import measure, run_until
 
 MOST_LATE_MS = 16.0
 MOST_FIRST_S = 10.0
@@ -45,17 +44,6 @@ def made(kind: str, side: int, work: Path) -> Path:
 def run_beside(script: str, *arguments: str) -> None:
     """Run another script of this folder, so that this process stays as a user's is."""
     subprocess.run([sys.executable, str(Path(__file__).with_name(script)), *arguments], check=True)
-
-
-def wait(until: Callable[[], bool], seconds: float) -> float:
-    """Run the event loop until something is so; how long that took, infinite when it was too long."""
-    begun = time.perf_counter()
-    while not until():
-        if time.perf_counter() - begun > seconds:
-            return math.inf
-        QApplication.instance().processEvents()
-        time.sleep(0.001)
-    return time.perf_counter() - begun
 
 
 def mask_layer(viewer: Any) -> Any | None:
@@ -84,7 +72,7 @@ class Wandering:
             self._last = now
             low, high = self._extent
             share = 0.5 + 0.2 * np.array([math.sin(now / 3), math.cos(now / 3)])
-            self._viewer.camera.center = (0.0, *(low + share * (high - low)))
+            self._viewer.scene.camera.center = (0.0, *(low + share * (high - low)))
         return False
 
 
@@ -117,7 +105,7 @@ def show_and_segment(slide: Path, checkpoint: Path, out: Path, seconds: float) -
     dock.slide_state.tissue = True
     dock.slide_state.out = out
     working = dock.workers["segment"]
-    wait(lambda: False, 8)
+    run_until(lambda: False, 8)
     measure("the slide lies open", lambda: False, seconds / 3)
     measure("the view moves", Wandering(viewer), seconds / 3)
     viewer.reset_view()
@@ -132,7 +120,7 @@ def show_and_segment(slide: Path, checkpoint: Path, out: Path, seconds: float) -
     was_running = working.running
     cancelled = time.perf_counter()
     dock.button.click()  # the same one: it says Cancel now
-    wait(lambda: not working.running, 60)
+    run_until(lambda: not working.running, 60)
     cancel = time.perf_counter() - cancelled
     said = {"first_mask_s": round(first, 2), "cancel_s": round(cancel, 3), "cancelled": was_running}
     print(json.dumps({**said, "layers": [layer.name for layer in viewer.layers]}))

@@ -17,7 +17,14 @@ class Facts:
     models: tuple[str, ...]
 
 
-SEGMENTING = ("src_model.inference.predictor", "src_model.inference.explain", "skimage.segmentation")
+SEGMENTING = (
+    "src_model.inference.predictor",
+    "src_model.inference.explain",
+    "src_model.inference.slides.run",
+    "src_model.inference.slides.tissue",
+    "skimage.segmentation",
+    "pandas",  # which napari loads for its first layer of labels, and holds the window up for that long
+)
 """Modules that a segmentation needs."""
 
 TRAINING = (

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from superqt.utils import qthrottled
 
 from napari_utanet.adapters.growing_mask import GrowingMask
@@ -35,9 +35,10 @@ REFRESH_MS = 200
 """At least so long the mask and the bar stay as they are on screen."""
 _CALM_MS = 12.0
 """Drawing that takes longer is felt by who pans or types at that moment."""
-_RARE_MS = 2500
+_RARE_MS = 4000
 """Where it is felt, the mask is drawn anew so rarely."""
-_THUMBNAIL_S = 3.0
+_TICK_MS, _WATCHED_S = 4, 0.1
+_THUMBNAIL_S = 10.0
 """The small picture in the list of layers is made anew so rarely."""
 _HIDDEN_BY_A_MASK = ("slide mask", "slide objects", "tissue")
 """What would lie over or under the new mask and hide it."""
@@ -78,6 +79,7 @@ class SlideListener:
         self._notes: list[str] = []
         self._concluded = False
         self._thumbnail_at = 0.0
+        self._pauses = _Pauses(self._drawn)
         self._refresh_soon = qthrottled(self._refresh, timeout=REFRESH_MS)
         self._progress_soon = qthrottled(self._show_progress, timeout=REFRESH_MS)
 
@@ -117,6 +119,7 @@ class SlideListener:
         """Draw nothing any more."""
         self._refresh_soon.cancel()
         self._progress_soon.cancel()
+        self._pauses.stop()
 
     def on_end(self) -> None:
         """Back to a dock that can run again."""
@@ -161,14 +164,13 @@ class SlideListener:
         changes = mask.take_changes()
         thumbnail = thumbnail or begin - self._thumbnail_at > _THUMBNAIL_S
         if thumbnail or _in_view(layer, changes):
+            self._pauses.watch()
             layer.refresh(thumbnail=thumbnail, highlight=False, extent=False)
             self._thumbnail_at = begin if thumbnail else self._thumbnail_at
-            QTimer.singleShot(0, lambda: self._drawn(begin))  # comes when all of it is on screen
 
-    def _drawn(self, begin: float) -> None:
-        """Rest for long where drawing took long, on a machine without a graphics processor for one."""
-        took = 1000 * (time.perf_counter() - begin)
-        self._refresh_soon.setTimeout(REFRESH_MS if took <= _CALM_MS else _RARE_MS)
+    def _drawn(self, pause_ms: float) -> None:
+        """Rest for long where drawing held the window up, as it does without a graphics processor."""
+        self._refresh_soon.setTimeout(REFRESH_MS if pause_ms <= _CALM_MS else _RARE_MS)
 
     def _show_objects(self, event: ObjectsOpened) -> None:
         slide, scale = self._request.slide, event.pyramid.scale
@@ -198,6 +200,44 @@ class SlideListener:
         self._concluded = True
         stopped = f"Stopped at tile {event.done:,} of {event.total:,}; Segment goes on from there."
         self._view.set_status(" ".join([stopped, *self._notes]))
+
+
+class _Pauses:
+    """How long the window was held up at most within a tenth of a second.
+
+    What is drawn anew comes on screen some time after it was asked for, so its drawing itself is not timed.
+
+    Parameters
+    ----------
+    told
+        Called with the longest pause, milliseconds.
+    """
+
+    def __init__(self, told: Callable[[float], None]) -> None:
+        self._told = told
+        self._longest = self._begun = self._last = 0.0
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(_TICK_MS)
+        self._timer.timeout.connect(self._tick)
+
+    def watch(self) -> None:
+        """Begin now."""
+        self._begun = self._last = time.perf_counter()
+        self._longest = 0.0
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Tell nothing any more."""
+        self._timer.stop()
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self._longest = max(self._longest, 1000 * (now - self._last) - _TICK_MS)
+        self._last = now
+        if now - self._begun > _WATCHED_S:
+            self._timer.stop()
+            self._told(self._longest)
 
 
 def _in_view(layer: Any, changes: Any) -> bool:

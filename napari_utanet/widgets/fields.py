@@ -15,14 +15,12 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
-from napari_utanet.widgets.theme import BAR, Colors
+from napari_utanet.widgets.theme import Colors
 
 LABEL_WIDTH = 104
 
@@ -154,39 +152,6 @@ class Form(QWidget):  # type: ignore[misc]
         widget = native(field)
         widget.setVisible(shown)
         self._labels[id(widget)].setVisible(shown)
-
-
-class Progress(QWidget):  # type: ignore[misc]
-    """A slim bar with a line of text below it; hidden while there is nothing to show."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(6)
-        self.bar.setStyleSheet(BAR)
-        self.label = QLabel()
-        self.label.setStyleSheet("padding: 0px;")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addWidget(self.bar)
-        layout.addWidget(self.label)
-        self.clear()
-
-    def show_progress(self, done: int, total: int, text: str) -> None:
-        """``total`` 0 = busy without measure."""
-        self.show()
-        self.bar.setRange(0, total)
-        self.bar.setValue(done)
-        self.label.setText(text)
-
-    def clear(self) -> None:
-        """Nothing runs."""
-        self.bar.setRange(0, 1)
-        self.bar.setValue(0)
-        self.label.setText("")
-        self.hide()
 
 
 class Status(QLabel):  # type: ignore[misc]

@@ -12,7 +12,8 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_utanet.controllers.lookup import Facts
 from napari_utanet.widgets.dock import Dock
-from napari_utanet.widgets.fields import Choice, Form, Progress, Status, more_button, native
+from napari_utanet.widgets.fields import Choice, Form, Status, more_button, native
+from napari_utanet.widgets.progress import Progress
 from napari_utanet.widgets.theme import PRIMARY, SECONDARY
 
 _DEVICE_NAMES = {"auto": "Automatic", "cpu": "CPU", "mps": "Apple GPU"}

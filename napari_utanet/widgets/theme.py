@@ -67,11 +67,9 @@ QPushButton:checked { background-color: rgba(74, 114, 218, 110); }
 HEADING = "font-weight: 600; padding: 0px;"
 """Stands above a group of fields."""
 
-BAR = """
-QProgressBar { background-color: rgba(128, 128, 128, 70); border: none; border-radius: 3px; }
-QProgressBar::chunk { background-color: #4a72da; border-radius: 3px; }
-"""
-"""The progress bar."""
+BAR = "#4a72da"
+BAR_GROUND = (128, 128, 128, 70)
+"""The progress bar: what is filled, and what lies below it (red, green, blue, opacity)."""
 
 
 def colors_of(theme: str) -> Colors:

@@ -25,8 +25,9 @@ from napari_utanet.state import TrainState
 from napari_utanet.widgets.curves import Curves
 from napari_utanet.widgets.dataset_report import DatasetReport
 from napari_utanet.widgets.dock import Dock
-from napari_utanet.widgets.fields import Progress, Status, bind
+from napari_utanet.widgets.fields import Status, bind
 from napari_utanet.widgets.picture import Picture
+from napari_utanet.widgets.progress import Progress
 from napari_utanet.widgets.routing_table import RoutingTable
 from napari_utanet.widgets.run_dock import device_choices
 from napari_utanet.widgets.theme import PRIMARY, SECONDARY, Colors

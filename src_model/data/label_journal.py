@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from src_model.data.label_chunks import PARTIAL
+
 _NAME = "written.bin"
 _RECORD = np.dtype("<u4")
 _PAIR = 2 * _RECORD.itemsize
@@ -19,7 +21,7 @@ _PAIR = 2 * _RECORD.itemsize
 def remove_partial(folder: Path) -> None:
     """Remove the chunks of a pyramid that were begun and not ended."""
     with suppress(OSError):  # the folder may be gone
-        for leftover in folder.rglob("*.partial"):
+        for leftover in folder.rglob(f"*{PARTIAL}"):
             leftover.unlink(missing_ok=True)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from src_model.data.label_chunks import Chunks
 from src_model.data.slide_formats.level import TileCache
 from src_model.data.slide_formats.pyramid import paste
 from src_model.tiling.plan import Box
@@ -25,14 +26,14 @@ class GrowingLevels:
     Parameters
     ----------
     arrays
-        Of zarr, finest first.
+        Finest first.
     waiting
         For each chunk of the finest one whether it is still to be written; changed in place.
     """
 
-    def __init__(self, arrays: Sequence[Any], waiting: NDArray[np.bool_]) -> None:
+    def __init__(self, arrays: Sequence[Chunks], waiting: NDArray[np.bool_]) -> None:
         self._arrays, self._waiting = arrays, waiting
-        self.chunk: int = arrays[0].chunks[0]
+        self.chunk = arrays[0].side
         self.overview = next(n for n, array in enumerate(arrays) if max(array.shape) <= OVERVIEW)
         self._coarse: list[NDArray[Any]] = [
             np.zeros(array.shape, array.dtype) for array in arrays[self.overview :]
@@ -55,10 +56,8 @@ class GrowingLevels:
         return np.concatenate([_halved(band, self.overview) for band in bands])
 
     def store(self, box: Box, values: NDArray[Any]) -> None:
-        """Write a box of the finest level; a row of chunks at a time, which takes less memory."""
-        for top in range(box.y, box.y_end, self.chunk):
-            strip = values[top - box.y : top - box.y + self.chunk]
-            self._arrays[0][top : top + len(strip), box.x : box.x_end] = strip
+        """Write a box of the finest level."""
+        self._arrays[0].write_box(box, values)
 
     def show(self, box: Box, overview: NDArray[Any], values: NDArray[Any] | None = None) -> None:
         """From now on a box of the finest level is known; ``overview`` is :meth:`reduced` of it.
@@ -72,7 +71,7 @@ class GrowingLevels:
                     self._cache.forget((number, row, column))
             if values is not None:
                 for row, column in each(self.chunks(box)):
-                    part = self._place(0, row, column).moved(-box.y, -box.x)
+                    part = self._arrays[0].place(row, column).moved(-box.y, -box.x)
                     self._cache.put((0, row, column), values[part.slices].copy())
             for number, level in enumerate(self._coarse):
                 place = _shrunk(box, self.overview + number)
@@ -111,22 +110,22 @@ class GrowingLevels:
                     self._store(number, row, column)
         for array, level in zip(self._arrays[self.overview :], self._coarse, strict=True):
             if array is not self._arrays[0]:
-                array[...] = level
+                array.write_box(Box(0, 0, *array.shape), level)
 
     def load_overviews(self) -> None:
         """Take the overviews of a complete pyramid from the disk."""
         for array, level in zip(self._arrays[self.overview :], self._coarse, strict=True):
-            level[...] = array[...]
+            level[...] = array.whole()
 
     def make_overviews(self) -> None:
         """Make the overviews of an incomplete pyramid of what is known."""
         base = self._coarse[0]
         for row, column in np.ndindex(*(-(-side // self.chunk) for side in base.shape)):
-            place = self._place(self.overview, row, column)
+            place = self._arrays[self.overview].place(row, column)
             if self.overview:
                 base[place.slices] = self._from_below(self.overview, place)
             elif not self._waiting[row, column]:
-                base[place.slices] = self._stored(0, row, column)
+                base[place.slices] = self._arrays[0].read(row, column)
         for finer, coarser in pairwise(self._coarse):
             coarser[...] = most_frequent(finer)
 
@@ -136,17 +135,13 @@ class GrowingLevels:
             waiting = self._waiting[_below(number, row, column)]
             known, nothing = not waiting.any(), bool(waiting.all())
         if known:
-            return self._cache.get((number, row, column), lambda: self._stored(number, row, column))
-        return None if nothing else self._from_below(number, self._place(number, row, column))
-
-    def _stored(self, number: int, row: int, column: int) -> NDArray[Any]:
-        return np.asarray(self._arrays[number][self._place(number, row, column).slices])
+            return self._cache.get((number, row, column), lambda: self._arrays[number].read(row, column))
+        return None if nothing else self._from_below(number, self._arrays[number].place(row, column))
 
     def _store(self, number: int, row: int, column: int) -> None:
         """Make a chunk of a coarser level, and store it."""
-        place = self._place(number, row, column)
-        values = self._from_below(number, place)
-        self._arrays[number][place.slices] = values
+        values = self._from_below(number, self._arrays[number].place(row, column))
+        self._arrays[number].write(row, column, values)
         self._cache.put((number, row, column), values)
 
     def _from_below(self, number: int, place: Box) -> NDArray[Any]:
@@ -156,12 +151,6 @@ class GrowingLevels:
         bottom, right = min(rows.stop, height), min(columns.stop, width)
         finer = Box(rows.start, columns.start, bottom - rows.start, right - columns.start)
         return most_frequent(self.read(number - 1, finer))
-
-    def _place(self, number: int, row: int, column: int) -> Box:
-        """The pixels of a chunk."""
-        height, width = self._arrays[number].shape
-        y, x = row * self.chunk, column * self.chunk
-        return Box(y, x, min(self.chunk, height - y), min(self.chunk, width - x))
 
 
 def _halved(values: NDArray[Any], times: int) -> NDArray[Any]:
@@ -184,10 +173,15 @@ def most_frequent(labels: NDArray[Any]) -> NDArray[Any]:
         (ceil(Y / 2), ceil(X / 2)).
     """
     height, width = labels.shape
-    if not labels.any():
+    largest = labels.max(initial=0)
+    if not largest:
         return np.zeros((-(-height // 2), -(-width // 2)), labels.dtype)
     if height % 2 or width % 2:
         labels = np.pad(labels, ((0, height % 2), (0, width % 2)), mode="edge")
+    if largest == 1:
+        pairs = labels[::2] + labels[1::2]
+        half: NDArray[Any] = (pairs[:, ::2] + pairs[:, 1::2] >= 2).astype(labels.dtype)
+        return half
     a, b, c, d = (np.ascontiguousarray(labels[y::2, x::2]) for y in (0, 1) for x in (0, 1))
     lower, upper = (np.minimum(a, b), np.minimum(c, d)), (np.maximum(a, b), np.maximum(c, d))
     least, most = np.minimum(*lower), np.maximum(*upper)

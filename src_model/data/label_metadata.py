@@ -55,7 +55,7 @@ def make_group(
         sides = tuple(-(-side // 2**number) for side in shape)
         group.create_array(str(number), shape=sides, chunks=(chunk, chunk), dtype=dtype, compressors=packed)
     for name in extra:
-        group.create_array(name, shape=shape, chunks=(chunk, chunk), dtype=np.uint8)
+        group.create_array(name, shape=shape, chunks=(chunk, chunk), dtype=np.uint8, compressors=packed)
     return group, levels
 
 

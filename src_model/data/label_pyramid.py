@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src_model.config import ClassInfo
+from src_model.data.label_chunks import Chunks
 from src_model.data.label_journal import Journal, remove_partial
 from src_model.data.label_levels import GrowingLevels, each
 from src_model.data.label_metadata import (
@@ -48,11 +50,9 @@ class LabelPyramid:
     def __init__(self, path: Path, group: Any, wanted: NDArray[np.bool_] | None) -> None:
         self.path = path
         described = dict(group.attrs)["ome"]["multiscales"][0]["datasets"]
-        arrays = [group[dataset["path"]] for dataset in described]
-        self._group, self._base, self._journal = group, arrays[0], Journal(path)
-        self.shape: tuple[int, int] = tuple(self._base.shape)
-        self.chunk: int = self._base.chunks[0]
-        self.dtype: np.dtype[Any] = self._base.dtype
+        arrays = [Chunks(path / dataset["path"], group[dataset["path"]]) for dataset in described]
+        self._group, self._journal = group, Journal(path)
+        self.shape, self.chunk, self.dtype = arrays[0].shape, arrays[0].side, arrays[0].dtype
         self.wanted = np.ones(_grid(self.shape, self.chunk), bool) if wanted is None else wanted
         self._waiting = self.wanted.copy()
         self._growing = GrowingLevels(arrays, self._waiting)
@@ -230,11 +230,15 @@ class LabelPyramid:
             When the disk is full or the folder gone.
         """
         with self._writing():
-            self._group[_CONFIDENCE][box.slices] = values
+            self._confidence.write_box(box, values)
 
     def read_confidence(self, box: Box) -> NDArray[np.uint8]:
         """What :meth:`write_confidence` wrote, 0 elsewhere."""
         return np.asarray(self._group[_CONFIDENCE][box.slices])
+
+    @cached_property
+    def _confidence(self) -> Chunks:
+        return Chunks(self.path / _CONFIDENCE, self._group[_CONFIDENCE])
 
     def grow(self, box: tuple[int, int, int, int], overview: NDArray[Any]) -> None:
         """Show a part that was written through another object of this pyramid.

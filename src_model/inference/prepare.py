@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _BYTES: Limits = (0.0, 255.0)
-_ROWS = 16
+_ROWS = 32
 """That are prepared at a time: they stay in a processor's cache from one step to the next."""
 
 
@@ -30,6 +30,7 @@ class Preparation:
     limits: Limits
     in_channels: int
     normalisation: Normalisation
+    _rows: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False)
 
     @classmethod
     def of(cls, image: NDArray[Any], network: Network, limits: Limits | None = None) -> Preparation:
@@ -62,11 +63,21 @@ class Preparation:
 
     def _of_bytes(self, part: NDArray[np.uint8]) -> NDArray[np.float32]:
         """All steps in one, whole rows at a time."""
-        step, low = self._line
-        values = part.reshape(len(part), -1).astype(np.float32)
-        values *= np.tile(step, part.shape[1])
-        values += np.tile(low, part.shape[1])
-        return np.moveaxis(values.reshape(part.shape), -1, 0)
+        import torch
+
+        step, low = self._row(part.shape[1])
+        values = torch.from_numpy(part.reshape(len(part), -1).astype(np.float32, order="C"))
+        values.mul_(step).add_(low)
+        return np.moveaxis(values.numpy().reshape(part.shape), -1, 0)
+
+    def _row(self, width: int) -> tuple[Tensor, Tensor]:
+        """:attr:`_line` for each pixel of a row."""
+        import torch
+
+        if width not in self._rows:
+            step, low = (torch.from_numpy(np.tile(values, width)) for values in self._line)
+            self._rows[width] = step, low
+        return self._rows[width]
 
     @cached_property
     def _line(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -11,8 +11,9 @@ import pytest
 
 from src_model.config import CLASS_COLORS, ClassInfo
 from src_model.data import label_levels
+from src_model.data.label_chunks import Chunks
 from src_model.data.label_journal import Journal
-from src_model.data.label_levels import GrowingLevels, most_frequent
+from src_model.data.label_levels import most_frequent
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import open_slide
 from src_model.errors import DataError, OutputError
@@ -81,7 +82,7 @@ def test_coarser_levels_are_made_of_what_was_just_written_and_nothing_is_read_ag
 ):
     pyramid = make(tmp_path / "m")
     with monkeypatch.context() as patch:
-        patch.setattr(GrowingLevels, "_stored", lambda *_: pytest.fail("A chunk was read from the disk."))
+        patch.setattr(Chunks, "read", lambda *_: pytest.fail("A chunk was read from the disk."))
         fill(pyramid, mask)
         pyramid.finish()
 
