@@ -17,9 +17,9 @@ from typing import Any
 
 import psutil
 
-_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
-_KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_ARENA_MAX, 1))
-_DEFAULT = ((_MMAP_MAX, 65536), (_TRIM_THRESHOLD, 128 << 10), (_ARENA_MAX, 0))
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+_KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1))
+_DEFAULT = ((_MMAP_MAX, 65536), (_TRIM_THRESHOLD, 128 << 10))
 """Of glibc, ``mallopt(3)``."""
 
 _lock = threading.Lock()

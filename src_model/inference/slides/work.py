@@ -35,6 +35,9 @@ from src_model.models.checkpoint import Checkpoint
 from src_model.tiling.groups import Group
 from src_model.tiling.plan import Box
 
+_FULL = 0.95
+"""Of the memory that was announced, after which what is free goes back between two tiles."""
+
 Read = Sent | None
 """Prepared pixels of the tiles of a group (B, C, Y, X); ``None`` = all of them are blank."""
 Found = tuple[Received, Received | None]
@@ -103,7 +106,7 @@ class SlideWork:
         if earlier is None:
             check_memory(self.needs, self.name)
             self.needs.check_disk(self.path.parent)
-        self._limit = MemoryLimit(self.needs.memory * 5 // 4)
+        self._limit = MemoryLimit(int(self.needs.memory * _FULL))
         self.mask = earlier or self._new(job)
 
     @property
