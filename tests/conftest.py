@@ -1,4 +1,4 @@
-"""Windows are drawn off screen where there is no screen; a small server of files for downloads."""
+"""Windows are drawn off screen where there is no screen, examples take their time; a server for downloads."""
 
 import hashlib
 import os
@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.load_profile("untimed")
 
 if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")

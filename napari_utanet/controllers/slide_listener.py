@@ -203,9 +203,9 @@ class SlideListener:
 
 
 class _Pauses:
-    """How long the window was held up at most within a tenth of a second.
+    """How long the window is held up at most within a tenth of a second.
 
-    What is drawn anew comes on screen some time after it was asked for, so its drawing itself is not timed.
+    What is asked to be drawn is drawn some time later, by other parts of the window: it cannot be timed.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ def test_a_chunk_that_becomes_empty_is_no_longer_stored(tmp_path):
     chunks.write(0, 0, np.ones((SIDE, SIDE), np.uint8))
     chunks.write(0, 0, np.zeros((SIDE, SIDE), np.uint8))
 
-    assert not [file for file in (tmp_path / "a").rglob("c/*/*")]
+    assert not list((tmp_path / "a").rglob("c/*/*"))
     assert not chunks.read(0, 0).any()
 
 

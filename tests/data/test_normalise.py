@@ -113,7 +113,7 @@ def test_a_constant_image_of_any_value_stays_finite(value: float) -> None:
     assert np.isfinite(to_unit(np.full((4, 4), value))).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     arrays(
         st.sampled_from(

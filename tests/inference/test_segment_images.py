@@ -165,7 +165,7 @@ def test_the_probability_crosses_the_threshold_where_the_mask_begins(
     np.testing.assert_array_equal(result.probability[0] > 0.7, result.mask)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     height=st.integers(2, 100), width=st.integers(2, 100), tile=st.integers(32, 64), batch=st.integers(1, 3)
 )

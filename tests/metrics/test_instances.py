@@ -78,7 +78,7 @@ def test_what_cannot_be_compared_is_refused(prediction: np.ndarray, options: dic
         count_objects(prediction, TRUTH, **options)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     arrays("int8", array_shapes(max_dims=3, max_side=7), elements=st.integers(-1, 3)),
     st.randoms(use_true_random=False),
@@ -146,7 +146,7 @@ def test_object_dice_refuses_what_cannot_be_compared() -> None:
         object_dice(TRUTH, TRUTH / 2)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     arrays("int8", array_shapes(max_dims=3, max_side=7), elements=st.integers(-1, 4)),
     st.randoms(use_true_random=False),

@@ -63,7 +63,7 @@ def test_masks_of_different_shapes_are_refused() -> None:
         dice(EMPTY, EMPTY.T)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.floats(0, 1))
 def test_all_four_agree_with_monai(seed: int, share: float, other: float) -> None:
     rng = np.random.default_rng(seed)
@@ -81,7 +81,7 @@ def test_all_four_agree_with_monai(seed: int, share: float, other: float) -> Non
         )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(arrays("int8", array_shapes(max_dims=3, max_side=6)), st.randoms(use_true_random=False))
 def test_values_lie_between_0_and_1_and_dice_is_the_mean_of_precision_and_recall(
     truth: np.ndarray, random: Any

@@ -63,7 +63,7 @@ def test_empty_masks_have_a_stated_value() -> None:
     assert hd95(full, full) == 0.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MASKS)
 def test_distances_are_those_of_brute_force(masks: tuple[np.ndarray, np.ndarray]) -> None:
     prediction, truth = masks

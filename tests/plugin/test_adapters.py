@@ -97,7 +97,7 @@ def test_a_channel_axis_is_taken_out_of_a_sheared_placement() -> None:
     assert np.allclose(placed.data_to_world((3, 4)), flat.data_to_world((3, 4)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     angle=st.floats(-180, 180),
     shear=st.floats(-1, 1),

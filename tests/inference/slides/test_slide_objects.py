@@ -51,7 +51,7 @@ def blobs(seed: int, shape: tuple[int, int], size: float, share: float, classes:
     return np.where(noise > np.quantile(noise, 1 - share), kind, 0).astype(np.uint8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     shape=st.tuples(st.integers(1, 150), st.integers(1, 150)),
