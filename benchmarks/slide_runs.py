@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,13 @@ def run_slide(
     *,
     tissue: Any = True,
     control: Control | None = None,
+    between: Callable[[int], None] | None = None,
     **options: Any,
 ) -> Run:
-    """Segment a slide that is opened here; ``tissue`` is where, or whether it is found; both cost time."""
+    """Segment a slide that is opened here; ``tissue`` is where, or whether it is found; both cost time.
+
+    ``between`` is called with the number of tiles after each of them, while the clock stands still.
+    """
     run = Run()
     begun, cpu = time.perf_counter(), time.process_time()
     for event in events(slide, checkpoint, out, tissue=tissue, control=control, **options):
@@ -68,6 +72,10 @@ def run_slide(
         elif isinstance(event, SlideTileFinished):
             run.first_tile = run.first_tile or now
             run.tiles.append(event.box)
+            if between is not None:
+                stood, cpu_then = time.perf_counter(), time.process_time()
+                between(len(run.tiles))
+                begun, cpu = begun + time.perf_counter() - stood, cpu + time.process_time() - cpu_then
         elif isinstance(event, SlideFinished):
             run.finished = event
         elif isinstance(event, SlideStopped):

@@ -2,7 +2,9 @@
 
 Three comparisons in one run, on the same machine with nothing else to do. *Share*: the tiles of a slide
 with 40 % tissue, times the time of the network alone for one of its size, over the time of the whole job from
-opening the file to the finished pyramid. *Region*: an all-tissue slide, by the project and by MONAI's
+opening the file to the finished pyramid. The speed of a machine changes within a minute, so the network is
+timed between the tiles, six times, while the clock of the job stands still; the one tile that is read and the
+one that is written meanwhile cost nothing. *Region*: an all-tissue slide, by the project and by MONAI's
 ``sliding_window_inference`` with the same rewritten network, overlap 0.25 and windows as large as what the
 project reads. *Slide*: the same for the slide with 40 % tissue, of which the project sees only the
 tissue. Masks of the region are compared away from the borders of MONAI's windows, with the experts chosen
@@ -20,7 +22,7 @@ import statistics
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,7 @@ from torch import Tensor
 
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import open_slide
+from src_model.inference.global_pools import Values
 from src_model.inference.network import Network
 from src_model.inference.prepare import Preparation
 from src_model.inference.slides.area import Area
@@ -45,6 +48,9 @@ from src_model.inference.slides.plan import Plan, Sizes
 from src_model.inference.slides.tissue import find_tissue
 from src_model.memory import kept_memory
 from src_model.metrics.pixel import dice
+
+TIMES = 6
+"""That the network alone is timed within a job."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +64,13 @@ class Job:
     options: dict[str, Any]
     """For the engine, such as the side of a tile."""
 
-    def segment(self, slide: Path, *, tissue: bool) -> tuple[Run, NDArray[np.uint8], dict[str, Any]]:
-        """By the project: the run, the mask, and what was noted beside it."""
+    def segment(
+        self, slide: Path, *, tissue: bool, between: Callable[[int], None] | None = None
+    ) -> tuple[Run, NDArray[np.uint8], dict[str, Any]]:
+        """By the project: the run, the mask, and what was noted beside it; ``between`` as for a run."""
         with tempfile.TemporaryDirectory(dir=self.work) as out:
             common = {"device": self.device, "precision": self.precision, "tissue": tissue}
-            run = run_slide(slide, self.checkpoint, Path(out), **common, **self.options)
+            run = run_slide(slide, self.checkpoint, Path(out), between=between, **common, **self.options)
             pyramid = LabelPyramid.open(run.mask)
             return run, pyramid.levels[0][...], pyramid.provenance
 
@@ -89,19 +97,39 @@ def samples_of(
     raise SystemExit(f"{slide} has too little tissue for windows of {side} pixels.")
 
 
+class Between:
+    """Times the network alone for a tile of each size, some times within a job of so many tiles of them."""
+
+    def __init__(
+        self, network: Network, sizes: Counter[tuple[int, int]], samples: list[Tensor], held: Values | None
+    ) -> None:
+        self._network, self._samples, self._held = network, samples, held
+        self._every = max(sizes.total() // TIMES, 1)
+        self.found: dict[tuple[int, int], list[float]] = {size: [] for size in sizes}
+
+    def __call__(self, done: int) -> None:
+        """After each tile."""
+        if (done + self._every // 2) % self._every:
+            return
+        x = self._samples[done // self._every % len(self._samples)]
+        for height, width in self.found:
+            part = [x[..., :height, :width]]
+            alone = network_alone(self._network, part, repeats=1, held=self._held)
+            self.found[height, width].append(alone.seconds)
+
+
 def share_of_network(
     job: Job, network: Network, slide: Path, rounds: int
 ) -> tuple[list[Run], list[dict[str, Any]], dict[str, Any]]:
-    """Segment the tissue of a slide, time the network alone around it; runs, a row a round, notes."""
+    """Segment the tissue of a slide, time the network alone between its tiles; runs, a row a round, notes."""
     runs, rows = [], []
     _, _, notes = job.segment(job.slide(4096, 0.4), tissue=True)
+    sizes = sizes_read(slide, network, notes)
+    samples = samples_of(slide, network, read_side(notes), notes["plan"]["batch"], tissue=True)
     for _ in range(rounds):
-        sizes = sizes_read(slide, network, notes)
-        samples = samples_of(slide, network, read_side(notes), notes["plan"]["batch"], tissue=True)
-        before = alone_for(sizes, network, samples, notes)
-        run, _, notes = job.segment(slide, tissue=True)
-        after = alone_for(sizes, network, samples, notes)
-        alone = {size: (before[size] + after[size]) / 2 for size in sizes}
+        between = Between(network, sizes, samples, notes.get("pools"))
+        run, _, notes = job.segment(slide, tissue=True, between=between)
+        alone = {size: statistics.mean(seconds) for size, seconds in between.found.items()}
         seconds = sum(count * alone[size] for size, count in sizes.items())
         runs.append(run)
         rows.append(
@@ -119,17 +147,6 @@ def share_of_network(
             }
         )
     return runs, rows, notes
-
-
-def alone_for(
-    sizes: Iterable[tuple[int, int]], network: Network, samples: list[Tensor], notes: dict[str, Any]
-) -> dict[tuple[int, int], float]:
-    """Seconds of the network alone for a tile of each size."""
-    held = notes.get("pools")
-    return {
-        (height, width): network_alone(network, [x[..., :height, :width] for x in samples], held=held).seconds
-        for height, width in sizes
-    }
 
 
 def sizes_read(slide: Path, network: Network, notes: dict[str, Any]) -> Counter[tuple[int, int]]:

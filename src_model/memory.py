@@ -22,6 +22,9 @@ _KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1))
 _DEFAULT = ((_MMAP_MAX, 65536), (_TRIM_THRESHOLD, 128 << 10))
 """Of glibc, ``mallopt(3)``."""
 
+_REST = 12
+"""What is given back is soon asked for again, which takes the time of a twentieth of a large tile."""
+
 _lock = threading.Lock()
 _inside = 0
 
@@ -82,11 +85,16 @@ class MemoryLimit:
         if self._library is not None:
             self._library.malloc_trim(0)
         self._most = self._process.memory_info().rss + growth
+        self._rest = 0
 
     def keep(self) -> None:
-        """To be called now and then, between large steps."""
-        if self._library is not None and self._process.memory_info().rss > self._most:
+        """To be called now and then, between large steps; of a dozen calls one at most gives back."""
+        self._rest = max(self._rest - 1, 0)
+        if self._library is None or self._rest:
+            return
+        if self._process.memory_info().rss > self._most:
             self._library.malloc_trim(0)
+            self._rest = _REST
 
 
 @cache

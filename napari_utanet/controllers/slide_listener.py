@@ -80,6 +80,7 @@ class SlideListener:
         self._concluded = False
         self._thumbnail_at = 0.0
         self._pauses = _Pauses(self._drawn)
+        self._held_up = 0
         self._refresh_soon = qthrottled(self._refresh, timeout=REFRESH_MS)
         self._progress_soon = qthrottled(self._show_progress, timeout=REFRESH_MS)
 
@@ -123,12 +124,12 @@ class SlideListener:
 
     def on_end(self) -> None:
         """Back to a dock that can run again."""
-        self.close()
         self._view.set_running(False)
         if not self._concluded:
             self._view.set_status("Cancelled before the first tile; no layer was changed.")
         if self._mask is not None:
             self._refresh(thumbnail=True)
+        self.close()
 
     def _plan(self, event: ev.SlideStarted) -> str:
         """What the work will need."""
@@ -169,8 +170,9 @@ class SlideListener:
             self._thumbnail_at = begin if thumbnail else self._thumbnail_at
 
     def _drawn(self, pause_ms: float) -> None:
-        """Rest for long where drawing held the window up, as it does without a graphics processor."""
-        self._refresh_soon.setTimeout(REFRESH_MS if pause_ms <= _CALM_MS else _RARE_MS)
+        """Rest for long where drawing holds the window up each time: without a graphics processor it does."""
+        self._held_up = self._held_up + 1 if pause_ms > _CALM_MS else 0
+        self._refresh_soon.setTimeout(REFRESH_MS if self._held_up < 2 else _RARE_MS)
 
     def _show_objects(self, event: ObjectsOpened) -> None:
         slide, scale = self._request.slide, event.pyramid.scale

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QRectF, Qt, QTimer
-from qtpy.QtGui import QColor, QPainter
+from qtpy.QtCore import QEvent, QRectF, Qt, QTimer
+from qtpy.QtGui import QColor, QFontMetrics, QPainter
 from qtpy.QtWidgets import QLabel, QProgressBar, QWidget
 
 from napari_utanet.widgets.theme import BAR, BAR_GROUND
@@ -80,9 +80,15 @@ class Progress(QWidget):  # type: ignore[misc]
         self.clear()
 
     def showEvent(self, event: Any) -> None:  # noqa: N802
-        """Make room for a line of the theme's font."""
+        """Make room for a line of text."""
         super().showEvent(event)
-        self.setFixedHeight(_HEIGHT + _GAP + self.label.sizeHint().height())
+        self._make_room()
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802
+        """Make room for a line of another font."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._make_room()
 
     def resizeEvent(self, event: Any) -> None:  # noqa: N802
         """Give both the whole width."""
@@ -96,9 +102,13 @@ class Progress(QWidget):  # type: ignore[misc]
         self.show()
         self.bar.show_value(done, total)
         self.label.setText(text)
+        self.label.setToolTip(text)  # where the dock is too narrow for it
 
     def clear(self) -> None:
         """Nothing runs."""
         self.bar.show_value(0, 1)
         self.label.setText("")
         self.hide()
+
+    def _make_room(self) -> None:
+        self.setFixedHeight(_HEIGHT + _GAP + QFontMetrics(self.label.font()).height())

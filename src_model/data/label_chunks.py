@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from src_model.data.slide_formats.level import one_line
+from src_model.errors import DataError
 from src_model.tiling.plan import Box
 
 PARTIAL = ".partial"
 """Ends the name of a chunk that is being written."""
+_HEAD = 16
+"""Bytes at the beginning of what Blosc packs; the last four say how many there are in all."""
 
 
 class Chunks:
@@ -41,16 +45,30 @@ class Chunks:
         return Box(y, x, min(self.side, height - y), min(self.side, width - x))
 
     def read(self, row: int, column: int) -> NDArray[Any]:
-        """The pixels of a chunk; 0 where it is not stored. They must not be changed."""
-        place = self.place(row, column)
+        """The pixels of a chunk; 0 where it is not stored. They must not be changed.
+
+        Raises
+        ------
+        DataError
+            When it is damaged, or the array's folder gone.
+        """
+        place, file = self.place(row, column), self._file(row, column)
         if self._blosc is None:
             return np.asarray(self._array[place.slices])
         try:
-            packed = self._file(row, column).read_bytes()
+            values = self._unpacked(file.read_bytes())
         except FileNotFoundError:
+            if not self._folder.is_dir():
+                raise DataError(f"The folder {self._folder} is gone; segment the slide again.") from None
             return np.zeros((place.height, place.width), self.dtype)
-        values = np.frombuffer(self._blosc.decode(packed), self.dtype.newbyteorder("<"))
-        return values.reshape(self.side, self.side)[: place.height, : place.width]
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DataError(
+                f"{file} cannot be read ({one_line(error)}); delete this mask and segment the slide again."
+            ) from error
+        within = values[: place.height, : place.width]
+        return (
+            within if within.shape == values.shape else within.copy()
+        )  # what is kept is no larger than it is
 
     def whole(self) -> NDArray[Any]:
         """All of the array."""
@@ -72,6 +90,7 @@ class Chunks:
             return
         file = self._file(row, column)
         if not values.any():
+            self._folder.stat()
             file.unlink(missing_ok=True)
             return
         if values.shape != (self.side, self.side):
@@ -92,6 +111,13 @@ class Chunks:
                 part = values[place.moved(-box.y, -box.x).slices]
                 self.write(y // self.side, x // self.side, part)
 
+    def _unpacked(self, packed: bytes) -> NDArray[Any]:
+        # Blosc itself believes what the head says, and reads on where a file was cut short.
+        if len(packed) < _HEAD or int.from_bytes(packed[_HEAD - 4 : _HEAD], "little") != len(packed):
+            raise ValueError(f"it has {len(packed)} bytes, not all of them")
+        values = np.frombuffer(self._blosc.decode(packed), self.dtype.newbyteorder("<"))  # type: ignore[union-attr]
+        return values.reshape(self.side, self.side)
+
     def _file(self, row: int, column: int) -> Path:
         return self._folder / "c" / str(row) / str(column)
 
@@ -103,6 +129,6 @@ def _blosc_of(array: Any) -> Any | None:
 
     if len(array.compressors) != 1 or not isinstance(array.compressors[0], BloscCodec):
         return None
-    codec = array.compressors[0]
+    settings = array.compressors[0].to_dict()["configuration"]
     shuffle = {"noshuffle": Blosc.NOSHUFFLE, "shuffle": Blosc.SHUFFLE, "bitshuffle": Blosc.BITSHUFFLE}
-    return Blosc(codec.cname.value, codec.clevel, shuffle[codec.shuffle.value], codec.blocksize)
+    return Blosc(settings["cname"], settings["clevel"], shuffle[settings["shuffle"]], settings["blocksize"])

@@ -178,6 +178,7 @@ class LabelPyramid:
         """
         own = self.attributes
         with self._writing():
+            self._is_there()
             self._group.attrs[OWN] = own | {"provenance": own["provenance"] | values}
 
     @property
@@ -261,6 +262,7 @@ class LabelPyramid:
             When the disk is full or the folder gone.
         """
         with self._writing():
+            self._is_there()
             self._growing.store_rest()
             self._group.attrs[OWN] = self.attributes | {"complete": True}
             self._journal.end()
@@ -275,6 +277,10 @@ class LabelPyramid:
                 f"Could not write to {self.path}: {reason_of(error)}; what is written is kept: make space "
                 "there, then do the same again."
             ) from error
+
+    def _is_there(self) -> None:
+        """Of a folder that is gone, zarr would make a new one that holds nothing else."""
+        (self.path / "zarr.json").stat()
 
     def _level(self, number: int, shape: tuple[int, ...]) -> Level:
         def read(spans: Spans) -> NDArray[Any]:

@@ -30,7 +30,7 @@ class Preparation:
     limits: Limits
     in_channels: int
     normalisation: Normalisation
-    _rows: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False)
+    _lines: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, image: NDArray[Any], network: Network, limits: Limits | None = None) -> Preparation:
@@ -74,10 +74,10 @@ class Preparation:
         """:attr:`_line` for each pixel of a row."""
         import torch
 
-        if width not in self._rows:
+        if width not in self._lines:
             step, low = (torch.from_numpy(np.tile(values, width)) for values in self._line)
-            self._rows[width] = step, low
-        return self._rows[width]
+            self._lines[width] = step, low
+        return self._lines[width]
 
     @cached_property
     def _line(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
