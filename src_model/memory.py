@@ -22,7 +22,7 @@ _KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1))
 _DEFAULT = ((_MMAP_MAX, 65536), (_TRIM_THRESHOLD, 128 << 10))
 """Of glibc, ``mallopt(3)``."""
 
-_REST = 12
+_REST = 8
 """What is given back is soon asked for again, which takes the time of a twentieth of a large tile."""
 
 _lock = threading.Lock()
@@ -88,7 +88,7 @@ class MemoryLimit:
         self._rest = 0
 
     def keep(self) -> None:
-        """To be called now and then, between large steps; of a dozen calls one at most gives back."""
+        """To be called now and then, between large steps; of eight calls one at most gives back."""
         self._rest = max(self._rest - 1, 0)
         if self._library is None or self._rest:
             return

@@ -90,7 +90,6 @@ class Chunks:
             return
         file = self._file(row, column)
         if not values.any():
-            self._folder.stat()
             file.unlink(missing_ok=True)
             return
         if values.shape != (self.side, self.side):

@@ -176,10 +176,8 @@ class LabelPyramid:
         OutputError
             When the disk is full or the folder gone.
         """
-        own = self.attributes
         with self._writing():
-            self._is_there()
-            self._group.attrs[OWN] = own | {"provenance": own["provenance"] | values}
+            self._group.attrs[OWN] = self.attributes | {"provenance": self.provenance | values}
 
     @property
     def overview(self) -> int:
@@ -223,13 +221,7 @@ class LabelPyramid:
         return overview
 
     def write_confidence(self, box: Box, values: NDArray[np.uint8]) -> None:
-        """Write how sure the pixels of a box are, 0 to 255; before :meth:`write`, which makes it known.
-
-        Raises
-        ------
-        OutputError
-            When the disk is full or the folder gone.
-        """
+        """Write how sure the pixels of a box are, 0 to 255; before :meth:`write`, which makes it known."""
         with self._writing():
             self._confidence.write_box(box, values)
 
@@ -262,7 +254,6 @@ class LabelPyramid:
             When the disk is full or the folder gone.
         """
         with self._writing():
-            self._is_there()
             self._growing.store_rest()
             self._group.attrs[OWN] = self.attributes | {"complete": True}
             self._journal.end()
@@ -270,6 +261,7 @@ class LabelPyramid:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
+            (self.path / "zarr.json").stat()  # zarr would make a folder that is gone anew
             yield
         except OSError as error:
             remove_partial(self.path)
@@ -277,10 +269,6 @@ class LabelPyramid:
                 f"Could not write to {self.path}: {reason_of(error)}; what is written is kept: make space "
                 "there, then do the same again."
             ) from error
-
-    def _is_there(self) -> None:
-        """Of a folder that is gone, zarr would make a new one that holds nothing else."""
-        (self.path / "zarr.json").stat()
 
     def _level(self, number: int, shape: tuple[int, ...]) -> Level:
         def read(spans: Spans) -> NDArray[Any]:

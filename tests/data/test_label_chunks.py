@@ -86,5 +86,3 @@ def test_chunks_of_a_folder_that_was_removed_are_not_empty_ones(tmp_path):
     shutil.rmtree(tmp_path / "a")
     with pytest.raises(DataError, match="is gone"):
         chunks.read(0, 0)
-    with pytest.raises(FileNotFoundError):
-        chunks.write(0, 0, np.zeros((SIDE, SIDE), np.uint8))

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -225,6 +226,16 @@ def test_a_note_on_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr("zarr.core.attributes.Attributes.__setitem__", is_full)
     with pytest.raises(OutputError, match=r"mask\.zarr: No space left on device; what is written is kept"):
         pyramid.note(pools=[1])
+
+
+@pytest.mark.parametrize("values", [np.ones((32, 32), np.uint8), np.zeros((32, 32), np.uint8)])
+def test_a_folder_that_is_gone_is_not_made_anew(tmp_path, values):
+    pyramid = make(tmp_path / "mask.zarr")
+    shutil.rmtree(pyramid.path)
+    for work in (lambda: pyramid.write(Box(0, 0, 32, 32), values), lambda: pyramid.note(a=1), pyramid.finish):
+        with pytest.raises(OutputError, match=r"mask\.zarr: No such file or directory"):
+            work()
+    assert not pyramid.path.exists()
 
 
 def test_a_chunk_that_could_not_be_written_leaves_no_part_of_it(tmp_path, monkeypatch):

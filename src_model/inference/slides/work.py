@@ -35,7 +35,7 @@ from src_model.models.checkpoint import Checkpoint
 from src_model.tiling.groups import Group
 from src_model.tiling.plan import Box
 
-_FULL = 0.95
+_FULL = 0.85
 """Of the memory that was announced, after which what is free goes back between two tiles."""
 
 Read = Sent | None
