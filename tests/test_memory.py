@@ -80,3 +80,11 @@ def test_what_is_free_goes_back_once_the_process_has_grown_too_far(library: Libr
 
     MemoryLimit(-(1 << 20)).keep()
     assert library.trimmed == 3
+
+
+def test_it_goes_back_once_in_eight_steps_at_most(library: Library) -> None:
+    limit = MemoryLimit(-(1 << 20))
+    for _ in range(17):
+        limit.keep()
+
+    assert library.trimmed - 1 == 3  # at steps 1, 9 and 17
