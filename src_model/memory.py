@@ -89,8 +89,8 @@ class MemoryLimit:
 
     def keep(self) -> None:
         """To be called now and then, between large steps; of eight calls one at most gives back."""
-        self._rest = max(self._rest - 1, 0)
-        if self._library is None or self._rest:
+        self._rest -= 1
+        if self._library is None or self._rest > 0:
             return
         if self._process.memory_info().rss > self._most:
             self._library.malloc_trim(0)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src_model.data.slide_formats.level import one_line
+from src_model.data.slide_formats.pyramid import paste
 from src_model.errors import DataError
 from src_model.tiling.plan import Box
 
@@ -70,11 +71,13 @@ class Chunks:
             within if within.shape == values.shape else within.copy()
         )  # what is kept is no larger than it is
 
-    def whole(self) -> NDArray[Any]:
-        """All of the array."""
-        values = np.empty(self.shape, self.dtype)
-        for row, column in np.ndindex(*(-(-length // self.side) for length in self.shape)):
-            values[self.place(row, column).slices] = self.read(row, column)
+    def read_box(self, box: Box) -> NDArray[Any]:
+        """Any part of the array; see :meth:`read`."""
+        values = np.zeros((box.height, box.width), self.dtype)
+        for row in range(box.y // self.side, -(-box.y_end // self.side)):
+            for column in range(box.x // self.side, -(-box.x_end // self.side)):
+                offset = (row * self.side, column * self.side)
+                paste(values, ((box.y, box.y_end), (box.x, box.x_end)), self.read(row, column), offset)
         return values
 
     def write(self, row: int, column: int, values: NDArray[Any]) -> None:
@@ -96,10 +99,13 @@ class Chunks:
             beyond = [(0, self.side - length) for length in values.shape]
             values = np.pad(values, beyond)
         packed = self._blosc.encode(np.ascontiguousarray(values, self.dtype.newbyteorder("<")))
-        for folder in (file.parent.parent, file.parent):
-            folder.mkdir(exist_ok=True)  # not those above, which are gone where the user removed them
         partial = file.with_name(file.name + PARTIAL)
-        partial.write_bytes(packed)
+        try:
+            partial.write_bytes(packed)
+        except FileNotFoundError:
+            for folder in (file.parent.parent, file.parent):
+                folder.mkdir(exist_ok=True)  # not those above, which are gone where the user removed them
+            partial.write_bytes(packed)
         partial.replace(file)
 
     def write_box(self, box: Box, values: NDArray[Any]) -> None:

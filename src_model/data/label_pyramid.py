@@ -227,7 +227,7 @@ class LabelPyramid:
 
     def read_confidence(self, box: Box) -> NDArray[np.uint8]:
         """What :meth:`write_confidence` wrote, 0 elsewhere."""
-        return np.asarray(self._group[_CONFIDENCE][box.slices])
+        return self._confidence.read_box(box)
 
     @cached_property
     def _confidence(self) -> Chunks:
