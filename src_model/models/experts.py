@@ -5,6 +5,7 @@ Source: UTANet, "Task-Adaptive Mixture of Skip Connections" (AAAI 2025).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -129,24 +130,20 @@ class ExpertBank(nn.ModuleList):
         tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         if self.run_all or tracing or torch.compiler.is_compiling():
             return self._mix_all(x, weights)
-        chosen = (weights.detach() > 0).cpu()
-        by_router: list[list[bool]] = chosen.any(0).tolist()
-        by_sample: list[list[bool]] = chosen.any(1).T.tolist()
-        mixtures: list[Tensor | None] = [None] * weights.shape[1]
+        chosen = (weights.detach() > 0).cpu().tolist()
+        mixtures: list[list[Tensor | None]] = [[None] * len(x) for _ in range(weights.shape[1])]
         for number, expert in enumerate(self):
-            rows = [sample for sample, wanted in enumerate(by_sample[number]) if wanted]
+            rows = [n for n, by_router in enumerate(chosen) if any(choice[number] for choice in by_router)]
             if not rows:
                 continue
-            index = None if len(rows) == len(x) else torch.tensor(rows, device=x.device)
-            output = expert(x if index is None else x[index])
-            share = weights[:, :, number].to(output.dtype)
-            share = share if index is None else share[index]
-            share = share.reshape(*share.shape, *[1] * (x.ndim - 1))
-            for router, wanted_by in enumerate(by_router):
-                if wanted_by[number]:
-                    mixtures[router] = _add(mixtures[router], output, share[:, router], x, index)
-            del output  # before the next expert makes its own
-        return [x.new_zeros(x.shape) if mixture is None else mixture for mixture in mixtures]
+            outputs = expert(x if len(rows) == len(x) else x[rows]).split(1)
+            share = weights[:, :, number].to(outputs[0].dtype)
+            for sample, output in zip(rows, outputs, strict=True):
+                for router, mixture in enumerate(mixtures):
+                    if chosen[sample][router][number]:
+                        mixture[sample] = _add(mixture[sample], output, share[sample, router])
+            del output, outputs  # before the next expert makes its own
+        return [_batch(mixtures.pop(0), x) for _ in range(weights.shape[1])]
 
     def _mix_all(self, x: Tensor, weights: Tensor) -> list[Tensor]:
         """The same with every expert on every sample."""
@@ -160,16 +157,15 @@ class ExpertBank(nn.ModuleList):
         return mixtures
 
 
-def _add(total: Tensor | None, output: Tensor, share: Tensor, like: Tensor, index: Tensor | None) -> Tensor:
-    """``total[index] += share * output``; no ``total`` is 0, no ``index`` is all samples.
+def _add(total: Tensor | None, output: Tensor, share: Tensor) -> Tensor:
+    """``total + share * output`` of one sample; no ``total`` is 0. In place: autograd needs no sum."""
+    return output * share if total is None else total.addcmul_(output, share)
 
-    In place, which keeps the memory format of ``like``; autograd needs none of the sums.
-    """
-    if index is None:
-        return output * share if total is None else total.addcmul_(output, share)
-    if total is None:
-        total = torch.zeros_like(like, dtype=output.dtype)
-    return total.index_add_(0, index, output * share)
+
+def _batch(samples: Sequence[Tensor | None], like: Tensor) -> Tensor:
+    """Samples ``(1, width, ...)`` as a batch, in their memory format; none is 0."""
+    found = [torch.zeros_like(like[:1]) if sample is None else sample for sample in samples]
+    return found[0] if len(found) == 1 else torch.cat(found)
 
 
 def select_top(probabilities: Tensor, top_k: int) -> Tensor:
