@@ -118,9 +118,19 @@ class Network:
         return 1 if self.device.type == "cpu" else 4
 
     @property
+    def shares_processors(self) -> bool:
+        """Whether it computes on the same processors as all else."""
+        return self.device.type == "cpu"
+
+    @property
     def readers(self) -> int:
-        """Threads that read and prepare tiles, so that the device never waits for them."""
-        return 1 if self.device.type == "cpu" else min(8, os.cpu_count() or 2)
+        """Threads that read and prepare tiles."""
+        return min(4, torch.get_num_threads()) if self.shares_processors else min(8, os.cpu_count() or 2)
+
+    @property
+    def ahead(self) -> int:
+        """Batches that are read ahead, so that another device never waits for them."""
+        return self.readers if self.shares_processors else self.readers + 1
 
     def logits(
         self,

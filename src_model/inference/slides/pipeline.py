@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from itertools import islice
+from typing import Any, TypeVar
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -14,10 +16,11 @@ Item = TypeVar("Item")
 Read = TypeVar("Read")
 Made = TypeVar("Made")
 Written = TypeVar("Written")
-Result = TypeVar("Result")
 
 _LOOK_UP = 0.1
 """Seconds after which one who waits looks whether to go on."""
+_SLOW = 0.125
+"""Of the time that computing takes: while waiting has taken more, as for a slow disk, steps overlap."""
 
 
 def flow(
@@ -28,9 +31,10 @@ def flow(
     *,
     readers: int,
     ahead: int,
+    apart: bool,
     check: Callable[[], None],
 ) -> Generator[Written, None, None]:
-    """Pass items through three steps that overlap, in their order.
+    """Pass items through three steps that overlap, or take turns, in their order.
 
     At most ``ahead`` items are read and not computed, and as many computed and not written, so memory
     does not grow with their number. An error of a step ends all; what was computed before it is still
@@ -50,8 +54,12 @@ def flow(
         Number of threads that read.
     ahead
         How far reading and writing may be apart from computing, items.
+    apart
+        Whether nothing is read or written while an item is computed, unless reading is slow. For
+        computing that takes all processors: a thread that reads holds up all that compute, for longer
+        than it reads.
     check
-        Called while the next item is waited for; what it raises ends the work.
+        Called while items are waited for; what it raises ends the work.
 
     Yields
     ------
@@ -60,27 +68,44 @@ def flow(
     """
     source = iter(items)
     reading: deque[tuple[Item, Future[Read]]] = deque()
+    made: deque[tuple[Item, Made]] = deque()
     writing: deque[Future[Written]] = deque()
     readers_pool = ThreadPoolExecutor(readers, "utanet-read", _without_helpers)
     writer_pool = ThreadPoolExecutor(1, "utanet-write", _without_helpers)
+    waited = computed = 0.0
 
-    def read_ahead() -> None:
-        while len(reading) < ahead:
-            try:
-                item = next(source)
-            except StopIteration:
-                return
+    def wait_for(futures: Collection[Future[Any]]) -> None:
+        nonlocal waited
+        begun = time.perf_counter()
+        while wait(futures, timeout=_LOOK_UP).not_done:
+            check()
+        waited += time.perf_counter() - begun
+
+    def hand_over() -> None:
+        while made:
+            writing.append(writer_pool.submit(write, *made.popleft()))
+
+    def read_ahead(count: int) -> None:
+        for item in islice(source, count - len(reading)):
             reading.append((item, readers_pool.submit(read, item)))
 
     try:
-        read_ahead()
+        # Who looks on gets the first result at once; later ones need not hold up the next item.
         first = True
+        read_ahead(1 if apart else ahead)
         while reading:
             item, future = reading.popleft()
-            made = compute(item, _result(future, check))
-            writing.append(writer_pool.submit(write, item, made))
-            read_ahead()
-            # Who looks on gets the first result at once; later ones need not hold up the next item.
+            wait_for([future])
+            begun = time.perf_counter()
+            made.append((item, compute(item, future.result())))
+            computed += time.perf_counter() - begun
+            turns = apart and waited < _SLOW * computed
+            if turns and reading:
+                continue
+            hand_over()
+            read_ahead(ahead)
+            if turns:
+                wait_for([*writing, *(future for _, future in reading)])
             while writing and (first or writing[0].done() or len(writing) > ahead):
                 yield writing.popleft().result()
                 first = False
@@ -88,6 +113,7 @@ def flow(
             yield writing.popleft().result()
     finally:
         readers_pool.shutdown(wait=False, cancel_futures=True)
+        hand_over()
         writer_pool.shutdown(wait=True)
 
 
@@ -99,9 +125,3 @@ def _without_helpers() -> None:
     """
     torch.get_num_threads()  # Torch chooses their number once in each thread, and would do so later.
     threadpool_limits(1, user_api="openmp")
-
-
-def _result(future: Future[Result], check: Callable[[], None]) -> Result:
-    while not wait([future], timeout=_LOOK_UP).done:
-        check()
-    return future.result()

@@ -68,9 +68,8 @@ class Sizes:
         side = round_up(self.tile + 2 * self.halo, network.model.required_multiple)
         read = (min(side, grid.shape[0]), min(side, grid.shape[1]))
         pixels = tiles * self.tile**2
-        ahead = network.readers + 1
         return needs_of(
-            network, read, peak=peak, batch=self.batch, ahead=ahead, pixels=pixels, objects=objects
+            network, read, peak=peak, batch=self.batch, ahead=network.ahead, pixels=pixels, objects=objects
         )
 
 

@@ -174,7 +174,7 @@ def _events(work: SlideWork, network: Network, control: Control) -> Iterator[Eve
     try:
         for looked, samples in work.scout() if left else ():
             yield SlidePhase(source=work.name, phase="routing", done=looked, total=samples)
-        yield from _tiles(work, left, done, control)
+        yield from _tiles(work, network, left, done, control)
         if not work.mask.complete:
             work.mask.finish()
         objects = yield from _objects(work)
@@ -244,12 +244,20 @@ def _as_phase(
         yield SlidePhase(source=name, phase="objects", done=done, total=total)
 
 
-def _tiles(work: SlideWork, left: list[Group], done: int, control: Control) -> Iterator[Event]:
+def _tiles(
+    work: SlideWork, network: Network, left: list[Group], done: int, control: Control
+) -> Iterator[Event]:
     """All groups that are left."""
     begun, before = time.perf_counter(), done
-    readers = work.readers
     steps = flow(
-        left, work.read, work.compute, work.write, readers=readers, ahead=readers + 1, check=control.check
+        left,
+        work.read,
+        work.compute,
+        work.write,
+        readers=network.readers,
+        ahead=network.ahead,
+        apart=network.shares_processors,
+        check=control.check,
     )
     with closing(steps):
         for written in steps:

@@ -110,11 +110,6 @@ class SlideWork:
         self.mask = earlier or self._new(job)
 
     @property
-    def readers(self) -> int:
-        """Threads that read."""
-        return self._network.readers
-
-    @property
     def left(self) -> list[Group]:
         """The groups that are not done, nearest to the focus first."""
         groups = self._plan.groups

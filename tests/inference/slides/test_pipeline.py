@@ -1,4 +1,4 @@
-"""The bounded pipeline: three overlapping steps, in order, that end together."""
+"""The bounded pipeline: three steps that overlap or take turns, in order, and end together."""
 
 import threading
 import time
@@ -6,19 +6,29 @@ import time
 import pytest
 import torch
 
-from src_model.inference.slides.pipeline import flow
+from src_model.inference.slides import pipeline
+
+both_ways = pytest.mark.parametrize("apart", [False, True], ids=["overlapping", "in turns"])
 
 
 def go():
     """Nothing asks for a stop."""
 
 
-def test_items_pass_all_steps_in_their_order():
+def flow(items, read, compute, write, *, readers=2, ahead=2, apart=False, check=go):
+    """The pipeline, with a few threads."""
+    return pipeline.flow(items, read, compute, write, readers=readers, ahead=ahead, apart=apart, check=check)
+
+
+@both_ways
+def test_items_pass_all_steps_in_their_order(apart):
     def read(item):
         time.sleep(0.001 * (item % 3))
         return item * 10
 
-    found = list(flow(range(20), read, lambda i, r: r + 1, lambda i, m: (i, m), readers=3, ahead=4, check=go))
+    found = list(
+        flow(range(20), read, lambda i, r: r + 1, lambda i, m: (i, m), readers=3, ahead=4, apart=apart)
+    )
     assert found == [(n, n * 10 + 1) for n in range(20)]
 
 
@@ -35,9 +45,6 @@ def noted(probe):
             lambda i: note("read"),
             lambda i, r: note("compute"),
             lambda i, m: note("write"),
-            readers=2,
-            ahead=2,
-            check=go,
         )
     )
     return found
@@ -60,19 +67,19 @@ def test_only_the_caller_computes_with_helping_threads():
     assert threads == {"read": {1}, "compute": {2}, "write": {1}}
 
 
-def test_no_more_is_read_ahead_than_was_said():
+@both_ways
+def test_no_more_is_read_ahead_than_was_said(apart):
     read = []
-    steps = flow(
-        range(100), lambda i: read.append(i), lambda i, r: i, lambda i, m: m, readers=2, ahead=3, check=go
-    )
+    steps = flow(range(100), lambda i: read.append(i), lambda i, r: i, lambda i, m: m, ahead=3, apart=apart)
     next(steps)
     time.sleep(0.05)
     assert len(read) <= 5
     steps.close()
 
 
+@both_ways
 @pytest.mark.parametrize("where", ["read", "compute", "write"])
-def test_an_error_of_a_step_ends_the_work_and_its_threads(where):
+def test_an_error_of_a_step_ends_the_work_and_its_threads(where, apart):
     def step(name):
         def act(item, *_):
             if name == where and item == 4:
@@ -83,14 +90,15 @@ def test_an_error_of_a_step_ends_the_work_and_its_threads(where):
 
     before = threading.active_count()
     with pytest.raises(ValueError, match=where):
-        list(flow(range(9), step("read"), step("compute"), step("write"), readers=2, ahead=2, check=go))
+        list(flow(range(9), step("read"), step("compute"), step("write"), apart=apart))
     deadline = time.monotonic() + 5
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before
 
 
-def test_what_was_computed_before_an_error_is_written():
+@both_ways
+def test_what_was_computed_before_an_error_is_written(apart):
     written = []
 
     def compute(item, _read):
@@ -99,13 +107,47 @@ def test_what_was_computed_before_an_error_is_written():
         return item
 
     with pytest.raises(ValueError, match="stop here"):
-        list(
-            flow(range(9), lambda i: i, compute, lambda i, m: written.append(m), readers=1, ahead=5, check=go)
-        )
+        list(flow(range(9), lambda i: i, compute, lambda i, m: written.append(m), ahead=5, apart=apart))
     assert written == [0, 1, 2]
 
 
-def test_a_stop_is_heard_while_a_slow_read_is_waited_for():
+class Steps:
+    """Steps that take so long, and whether one was computing while another one read or wrote."""
+
+    def __init__(self, *, beside, computing):
+        self._seconds = {"beside": beside, "computing": computing}
+        self._active = {"beside": 0, "computing": 0}
+        self._lock = threading.Lock()
+        self.overlapped = []
+
+    def _act(self, kind):
+        with self._lock:
+            self._active[kind] += 1
+        time.sleep(self._seconds[kind])
+        with self._lock:
+            self.overlapped.append(all(self._active.values()))
+            self._active[kind] -= 1
+
+    def run(self, *, apart):
+        beside, compute = lambda *_: self._act("beside"), lambda *_: self._act("computing")
+        list(flow(range(12), beside, compute, beside, apart=apart))
+        return self.overlapped
+
+
+def test_in_turns_nothing_is_read_or_written_while_an_item_is_computed():
+    assert not any(Steps(beside=0.0, computing=0.05).run(apart=True))
+
+
+def test_reading_that_is_slow_goes_on_while_items_are_computed():
+    assert any(Steps(beside=0.05, computing=0.05).run(apart=True))
+
+
+def test_steps_overlap_where_nothing_else_is_said():
+    assert any(Steps(beside=0.02, computing=0.02).run(apart=False))
+
+
+@both_ways
+def test_a_stop_is_heard_while_a_slow_read_is_waited_for(apart):
     release = threading.Event()
 
     def check():
@@ -119,8 +161,7 @@ def test_a_stop_is_heard_while_a_slow_read_is_waited_for():
                 lambda i: release.wait(20),
                 lambda i, r: r,
                 lambda i, m: m,
-                readers=1,
-                ahead=1,
+                apart=apart,
                 check=check,
             )
         )
