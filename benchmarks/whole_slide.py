@@ -5,11 +5,11 @@ with 40 % tissue, times the time of the network alone for one of its size, over 
 opening the file to the finished pyramid. The speed of a machine changes within seconds, so the network is
 timed after each tile, while the clock of the job stands still: each size as often as the slide has it.
 *Region*: an all-tissue slide, by the project and by MONAI's ``sliding_window_inference`` with the same
-rewritten network, overlap 0.25 and windows as large as what the project reads. *Slide*: the same for the slide with
-40 % tissue, of which the project sees only the tissue. Masks of the region are compared away from the borders
-of MONAI's windows, with the experts chosen once for the slide and the same for both. Exits with 1 where a
-promise is broken: share at least 0.90, region 1.5 times, slide 3 times, Dice 0.995. Slides and model are made
-where they are missing.
+rewritten network, overlap 0.25 and windows as large as what the project reads. *Slide*: the same for the
+slide with 40 % tissue, of which the project sees only the tissue, before and after MONAI. Masks of the region
+are compared away from the borders of MONAI's windows, with the experts chosen once for the slide and the same
+for both. Exits with 1 where a promise is broken: share at least 0.90, region 1.5 times, slide 3 times, Dice
+0.995. Slides and model are made where they are missing.
 
     python benchmarks/whole_slide.py WORK [--side 16384] [--region 8192] [--rounds 2] [--checkpoint FILE]
 """
@@ -45,6 +45,7 @@ from src_model.inference.network import Network
 from src_model.inference.prepare import Preparation
 from src_model.inference.slides.area import Area
 from src_model.inference.slides.grid import choose_grid
+from src_model.inference.slides.needs import peak_of_maps
 from src_model.inference.slides.plan import Plan, Sizes
 from src_model.inference.slides.tissue import find_tissue
 from src_model.memory import kept_memory
@@ -108,40 +109,49 @@ class Between:
         self._sizes = list(sizes.elements())
         random.Random(0).shuffle(self._sizes)
         self.seconds = 0.0
+        for size in sizes:
+            self._time(size, samples[0])
+
+    def begin(self) -> None:
+        """A job."""
+        self.seconds = 0.0
 
     def __call__(self, done: int) -> None:
         """After so many tiles."""
-        height, width = self._sizes[done - 1]
-        x = self._samples[done % len(self._samples)][..., :height, :width]
-        self.seconds += network_alone(self._network, [x], repeats=1, held=self._held).seconds
+        self.seconds += self._time(self._sizes[done - 1], self._samples[done % len(self._samples)])
+
+    def _time(self, size: tuple[int, int], x: Tensor) -> float:
+        part = x[..., : size[0], : size[1]]
+        return network_alone(self._network, [part], repeats=1, held=self._held).seconds
 
 
-def share_of_network(
-    job: Job, network: Network, slide: Path, rounds: int
-) -> tuple[list[Run], list[dict[str, Any]], dict[str, Any]]:
-    """Segment the tissue of a slide, time the network alone between its tiles; runs, a row a round, notes."""
-    runs, rows = [], []
+def share_of_network(job: Job, network: Network, slide: Path, rounds: int) -> list[dict[str, Any]]:
+    """Segment the tissue of a slide, and time the network alone between its tiles; a row a round."""
+    rows = []
     _, _, notes = job.segment(job.slide(4096, 0.4), tissue=True)
-    sizes = sizes_read(slide, network, notes)
-    samples = samples_of(slide, network, read_side(notes), notes["plan"]["batch"], tissue=True)
-    for _ in range(rounds):
-        between = Between(network, sizes, samples, notes.get("pools"))
-        run, _, notes = job.segment(slide, tissue=True, between=between)
-        runs.append(run)
-        rows.append(
-            {
-                "slide": slide.name,
-                "tiles": len(run.tiles),
-                "sizes": len(sizes),
-                "mpx": round(sum(count * h * w for (h, w), count in sizes.items()) / 1e6, 1),
-                "batch": notes["plan"]["batch"],
-                "network_s": between.seconds,
-                "job_s": run.seconds,
-                "first_s": run.first_tile,
-                "share": between.seconds / run.seconds,
-            }
-        )
-    return runs, rows, notes
+    sizes, held, batch = sizes_read(slide, network, notes), notes.get("pools"), notes["plan"]["batch"]
+    samples = samples_of(slide, network, read_side(notes), batch, tissue=True)
+    # Its maps lie in a block of its own that is there before the job begins: what the job may take is counted
+    # from then on, and what it gives back is not theirs.
+    with network.maps.reserved(int(peak_of_maps(network, held=held is not None) * samples[0][:, 0].numel())):
+        between = Between(network, sizes, samples, held)
+        for _ in range(rounds):
+            between.begin()
+            run, _, _ = job.segment(slide, tissue=True, between=between)
+            rows.append(
+                {
+                    "slide": slide.name,
+                    "tiles": len(run.tiles),
+                    "sizes": len(sizes),
+                    "mpx": round(sum(count * h * w for (h, w), count in sizes.items()) / 1e6, 1),
+                    "batch": batch,
+                    "network_s": between.seconds,
+                    "job_s": run.seconds,
+                    "first_s": run.first_tile,
+                    "share": between.seconds / run.seconds,
+                }
+            )
+    return rows
 
 
 def sizes_read(slide: Path, network: Network, notes: dict[str, Any]) -> Counter[tuple[int, int]]:
@@ -181,6 +191,15 @@ def compare_region(
         }
     assert window is not None
     return window, rows, agreement
+
+
+def compare_slide(job: Job, network: Network, slide: Path, window: Window) -> list[dict[str, Any]]:
+    """The project on the tissue of a slide, MONAI on all of it, and the project again; a row for each run."""
+    before, _, notes = job.segment(slide, tissue=True)
+    theirs = run_monai(open_slide(slide).levels[0], network, replace(window, held=notes.get("pools")))
+    after, _, _ = job.segment(slide, tissue=True)
+    halo = notes["plan"]["halo"]
+    return [row_of(when, run, halo, theirs) for when, run in (("before", before), ("after", after))]
 
 
 def row_of(name: Any, run: Run, halo: int, theirs: Result) -> dict[str, Any]:
@@ -224,17 +243,16 @@ def measure(given: argparse.Namespace) -> int:
     job = Job(given.work, checkpoint, given.device, given.precision, options)
     network = Network(checkpoint, device=given.device, precision=given.precision)
     slide, region = job.slide(given.side, 0.4), job.slide(given.region, 1.0)
-    runs, shares, notes = share_of_network(job, network, slide, given.rounds)
+    shares = share_of_network(job, network, slide, given.rounds)
     show("Share of the network's own time", shares)
     window, rows, agreement = compare_region(job, network, region, given.rounds)
     show(f"All-tissue region, windows of {window.side}, {window.batch} at a time", rows)
-    theirs = run_monai(open_slide(slide).levels[0], network, replace(window, held=notes.get("pools")))
-    whole = row_of(slide.name, runs[-1], notes["plan"]["halo"], theirs)
-    show("Whole slide", [whole])
+    wholes = compare_slide(job, network, slide, window)
+    show("Whole slide", wholes)
     kept = {
         "share at least 0.90": statistics.median(row["share"] for row in shares) >= 0.90,
         "region at least 1.5": statistics.median(row["ratio"] for row in rows) >= 1.5,
-        "slide at least 3": whole["ratio"] >= 3,
+        "slide at least 3": statistics.mean(row["ratio"] for row in wholes) >= 3,
         "Dice at least 0.995": agreement >= 0.995,
     }
     print(json.dumps({"device": str(network.device), "precision": network.precision, "kept": kept}))
