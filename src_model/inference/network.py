@@ -125,7 +125,7 @@ class Network:
     @property
     def readers(self) -> int:
         """Threads that read and prepare tiles."""
-        return min(4, torch.get_num_threads()) if self.shares_processors else min(8, os.cpu_count() or 2)
+        return 1 if self.shares_processors else min(8, os.cpu_count() or 2)
 
     @property
     def ahead(self) -> int:
