@@ -68,7 +68,6 @@ def flow(
     """
     source = iter(items)
     reading: deque[tuple[Item, Future[Read]]] = deque()
-    made: deque[tuple[Item, Made]] = deque()
     writing: deque[Future[Written]] = deque()
     readers_pool = ThreadPoolExecutor(readers, "utanet-read", _without_helpers)
     writer_pool = ThreadPoolExecutor(1, "utanet-write", _without_helpers)
@@ -81,31 +80,24 @@ def flow(
             check()
         waited += time.perf_counter() - begun
 
-    def hand_over() -> None:
-        while made:
-            writing.append(writer_pool.submit(write, *made.popleft()))
-
     def read_ahead(count: int) -> None:
         for item in islice(source, count - len(reading)):
             reading.append((item, readers_pool.submit(read, item)))
 
     try:
-        # Who looks on gets the first result at once; later ones need not hold up the next item.
         first = True
         read_ahead(1 if apart else ahead)
         while reading:
             item, future = reading.popleft()
             wait_for([future])
             begun = time.perf_counter()
-            made.append((item, compute(item, future.result())))
+            made = compute(item, future.result())
             computed += time.perf_counter() - begun
-            turns = apart and waited < _SLOW * computed
-            if turns and reading:
-                continue
-            hand_over()
+            writing.append(writer_pool.submit(write, item, made))
             read_ahead(ahead)
-            if turns:
+            if apart and waited < _SLOW * computed:
                 wait_for([*writing, *(future for _, future in reading)])
+            # Who looks on gets the first result at once; later ones need not hold up the next item.
             while writing and (first or writing[0].done() or len(writing) > ahead):
                 yield writing.popleft().result()
                 first = False
@@ -113,7 +105,6 @@ def flow(
             yield writing.popleft().result()
     finally:
         readers_pool.shutdown(wait=False, cancel_futures=True)
-        hand_over()
         writer_pool.shutdown(wait=True)
 
 
