@@ -133,7 +133,8 @@ def share_of_network(job: Job, network: Network, slide: Path, rounds: int) -> li
     samples = samples_of(slide, network, read_side(notes), batch, tissue=True)
     # Its maps lie in a block of its own that is there before the job begins: what the job may take is counted
     # from then on, and what it gives back is not theirs.
-    with network.maps.reserved(int(peak_of_maps(network, held=held is not None) * samples[0][:, 0].numel())):
+    pixels = samples[0][:, 0].numel()
+    with network.maps.reserved(int(peak_of_maps(network, pixels, held=held is not None) * pixels)):
         between = Between(network, sizes, samples, held)
         for _ in range(rounds):
             between.begin()

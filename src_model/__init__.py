@@ -6,10 +6,15 @@ heavy library; each name is resolved on first use.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# Before torch is loaded. It places its maps at whole pages then, and glibc can use the gap that a map of some
+# size leaves for the next one of that size; else it is short of a few bytes, and memory grows with each map.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 _HOME = {
     "list_models": "src_model.models.registry",

@@ -21,15 +21,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+STRIP_BYTES = 8 << 20
+"""Of the widest map while a layer runs on some rows after the other."""
 _LEAST = 1 << 20
 """Bytes from which on a map lies in the block."""
 _STEP = 4096
 
 
 class Maps:
-    """Makes the maps of one network; may be used from several threads, but reserved by one."""
+    """Makes the maps of one network; may be used from several threads, but reserved by one.
+
+    Attributes
+    ----------
+    strip_bytes : int
+        How many the widest map of a layer may take that runs in strips.
+    """
 
     def __init__(self) -> None:
+        self.strip_bytes = STRIP_BYTES
         self._block: _Block | None = None
 
     @contextmanager
@@ -43,6 +52,15 @@ class Maps:
             yield
         finally:
             self._block = None
+
+    @contextmanager
+    def smaller_strips(self, share: float) -> Iterator[None]:
+        """Inside, strips take only a share of their bytes, as inputs do that stand for larger ones."""
+        usual, self.strip_bytes = self.strip_bytes, round(self.strip_bytes * share)
+        try:
+            yield
+        finally:
+            self.strip_bytes = usual
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """A map (B, C, Y, X) of any values, channels last in memory."""

@@ -23,9 +23,10 @@ from src_model.models.mixture_ends import Dock
 from src_model.models.mobilenet import InvertedResidual, MobileNetV2Encoder
 from src_model.models.skips import MixtureOfSkips
 from src_model.models.utanet import UTANet
+from src_model.tiling.plan import round_up
 
-ROWS = 128
-"""Of the input or the result, whichever has more, that are computed at a time; two such strips go at once."""
+_LEAST = 16
+"""Rows of a strip for each that is looked at beyond it."""
 
 
 def run_in_strips(model: nn.Module, maps: Maps) -> None:
@@ -72,13 +73,17 @@ def reach_of(layers: nn.Module) -> int:
     return max(rows, default=0)
 
 
+def _most_channels(layers: nn.Module) -> int:
+    return max(max(part.in_channels, part.out_channels) for part in _convolutions(layers))
+
+
+def _row_bytes(like: Tensor, channels: int) -> int:
+    """Of a row of a map of so many channels, as wide as another one."""
+    return len(like) * like.shape[3] * channels * like.element_size()
+
+
 def _convolutions(layers: nn.Module) -> Iterator[nn.Conv2d]:
     return (part for part in layers.modules() if isinstance(part, nn.Conv2d))
-
-
-def _rows_of_strip(up: int = 1, maps_held: int = 1) -> int:
-    """Of the input, see :func:`in_strips`."""
-    return max(ROWS // (up * maps_held), 1)
 
 
 def in_strips(
@@ -86,10 +91,10 @@ def in_strips(
     maps: Maps,
     rows: int,
     *,
+    row_bytes: int,
     margin: int,
     up: int = 1,
     down: int = 1,
-    maps_held: int = 1,
 ) -> list[Tensor]:
     """What ``compute`` makes of all rows, put together of what it makes of some after the other.
 
@@ -102,21 +107,25 @@ def in_strips(
         Makes the results.
     rows
         Of the input.
+    row_bytes
+        That one of them takes in the widest map on the way to the result; see :class:`Maps`.
     margin
         Rows of the input on each side that a row of the result depends on; a multiple of ``down``.
     up, down
         Rows of the result for so many of the input.
-    maps_held
-        How many wide maps are needed at a time; the more, the fewer rows.
     """
-    step = _rows_of_strip(up, maps_held)
-    if rows <= 2 * step:
+    most, unit = max(maps.strip_bytes // row_bytes, _LEAST * margin, 1), max(margin, 1)
+    step = round_up(-(-rows // -(-rows // most)), unit)
+    window = step + 2 * margin
+    if rows <= window:
         return list(compute(0, rows))
     whole: list[Tensor] = []
     for top in range(0, rows, step):
-        bottom, low = min(top + step, rows), max(top - margin, 0)
+        bottom = min(top + step, rows)
+        # All strips look at as many rows, those at the edges too: layers are set up once for each size.
+        low = max(min(top - margin, (rows - window) // unit * unit), 0)
         first, end, start = (-(-row * up // down) for row in (top, bottom, low))
-        parts = compute(low, min(bottom + margin, rows))
+        parts = compute(low, rows if bottom == rows else low + window)
         if not whole:
             height = -(-rows * up // down)
             whole = [maps.empty((*x.shape[:2], height, x.shape[3]), x.dtype, x.device) for x in parts]
@@ -141,6 +150,7 @@ class Strips(nn.Module):
         self.layer, self.maps = layer, maps
         self.step = max(int(one.stride[0]) for one in _convolutions(layer))
         self.margin = -(-reach_of(layer) // self.step) * self.step
+        self.channels = _most_channels(layer)
 
     def forward(self, x: Tensor) -> Tensor:
         """As the layer."""
@@ -148,7 +158,10 @@ class Strips(nn.Module):
         def compute(low: int, high: int) -> list[Tensor]:
             return [self.layer(x[:, :, low:high])]
 
-        return in_strips(compute, self.maps, x.shape[2], margin=self.margin, down=self.step)[0]
+        row_bytes = _row_bytes(x, self.channels)
+        return in_strips(
+            compute, self.maps, x.shape[2], row_bytes=row_bytes, margin=self.margin, down=self.step
+        )[0]
 
 
 class UpStrips(nn.Module):
@@ -158,6 +171,7 @@ class UpStrips(nn.Module):
         super().__init__()
         self.up, self.maps = up, maps
         self.head = nn.Sequential() if head is None else head
+        self.channels = _most_channels(up)
 
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
         """``(B, C, H, W)`` and ``(B, S, 2H, 2W)`` to ``(B, K, 2H, 2W)``."""
@@ -165,7 +179,8 @@ class UpStrips(nn.Module):
         def compute(low: int, high: int) -> list[Tensor]:
             return [self.head(self.up(below[:, :, low:high], skip[:, :, 2 * low : 2 * high]))]
 
-        return in_strips(compute, self.maps, below.shape[2], margin=1, up=2)[0]
+        row_bytes = 2 * _row_bytes(skip, self.channels)
+        return in_strips(compute, self.maps, below.shape[2], row_bytes=row_bytes, margin=1, up=2)[0]
 
 
 class JoinedASPP(ASPP):
@@ -205,7 +220,7 @@ class FuseStrips(nn.Module):
         heights = [int(feature.shape[2]) for feature in features]
         coarsest = max(rows // min(heights), 1)
         even = all(max(h, rows) % min(h, rows) == 0 for h in heights)
-        if self.fuse.corners or not even or _rows_of_strip(maps_held=2) % coarsest:
+        if self.fuse.corners or not even:
             whole: Tensor = self.fuse(features, grid)
             return whole
 
@@ -216,7 +231,9 @@ class FuseStrips(nn.Module):
             return [self.fuse(parts, (high - low, *grid[1:]))]
 
         # Enlarging looks at a row of the coarser map on each side.
-        return in_strips(compute, self.maps, rows, margin=coarsest, maps_held=2)[0]
+        channels = sum(part.out_channels for part in _convolutions(self.fuse.parts))
+        row_bytes = _row_bytes(features[0], channels) * int(grid[1]) // features[0].shape[3]
+        return in_strips(compute, self.maps, rows, row_bytes=row_bytes, margin=coarsest)[0]
 
 
 class DockStrips(nn.Module):
@@ -231,7 +248,7 @@ class DockStrips(nn.Module):
         rows, wanted = int(mixture.shape[2]), int(size[0])
         inner = self.dock.dock if isinstance(self.dock, MiddleDock) else self.dock
         up, down = max(wanted // rows, 1), max(rows // wanted, 1)
-        even = rows * up == wanted * down and ROWS % down == 0
+        even = rows * up == wanted * down
         if inner.corners or not even:
             whole: Tensor = self.dock(mixture, size)
             return whole
@@ -239,7 +256,8 @@ class DockStrips(nn.Module):
         def compute(low: int, high: int) -> list[Tensor]:
             return [self.dock(mixture[:, :, low:high], ((high - low) * up // down, *size[1:]))]
 
-        return in_strips(compute, self.maps, rows, margin=down, up=up, down=down)[0]
+        row_bytes = up * up * _row_bytes(mixture, _most_channels(inner))
+        return in_strips(compute, self.maps, rows, row_bytes=row_bytes, margin=down, up=up, down=down)[0]
 
 
 class BankStrips(ExpertBank):
@@ -247,14 +265,15 @@ class BankStrips(ExpertBank):
 
     def __init__(self, bank: ExpertBank, maps: Maps) -> None:
         nn.ModuleList.__init__(self, bank)
-        self.run_all, self.maps, self.margin = bank.run_all, maps, reach_of(bank)
+        self.run_all, self.maps = bank.run_all, maps
+        self.margin, self.channels = reach_of(bank), _most_channels(bank)
 
     def mix(self, x: Tensor, weights: Tensor) -> list[Tensor]:
         """Weighted sums of the experts' outputs, one per router."""
-        rows = x.shape[2]
         pools = [part for part in self.modules() if isinstance(part, GlobalPool) and part.held is None]
-        if rows <= 2 * _rows_of_strip(maps_held=2) or (pools and len(x) > 1):
+        if pools and len(x) > 1:
             return super().mix(x, weights)
+        row_bytes = 2 * _row_bytes(x, self.channels)
         one_pass = super().mix
 
         def compute(low: int, high: int) -> list[Tensor]:
@@ -264,4 +283,4 @@ class BankStrips(ExpertBank):
             for pool in pools:  # it looks at all rows
                 restore.callback(setattr, pool, "held", None)
                 pool.held = pool(x).flatten()
-            return in_strips(compute, self.maps, rows, margin=self.margin, maps_held=2)
+            return in_strips(compute, self.maps, x.shape[2], row_bytes=row_bytes, margin=self.margin)

@@ -27,7 +27,7 @@ _MASK_SHARE, _OBJECTS_SHARE = 0.1, 0.5
 """Bytes on disk per pixel that is segmented: compressed masks take less than the first nearly always."""
 _SPARE_MEMORY = 256 << 20
 _ROWS, _COLUMNS = 1024, 64
-"""Of the input on which a network is measured; all that can run in strips does."""
+"""Of the input on which a network is measured, in strips that are as much smaller as it is."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def needs_of(
     read
         Height and width of what a tile reads.
     peak
-        Of the network's maps, see :func:`peak_of_maps`.
+        Bytes of the network's maps for a pixel of its input, see :func:`peak_of_maps`.
     batch, ahead
         Tiles at a time, and groups of them that are read ahead.
     pixels
@@ -108,15 +108,18 @@ def in_units(count: float) -> str:
     return f"{count:.1f} GB"
 
 
-def peak_of_maps(network: Network, *, held: bool) -> float:
-    """Most bytes of maps that a network holds at a time, per pixel of its input; measured on a small one.
+def peak_of_maps(network: Network, pixels: int, *, held: bool) -> float:
+    """Most bytes of maps that a network holds at a time for a pixel of an input of so many.
 
-    ``held`` = whether its global pools will be held, which saves the light networks some.
+    Measured on a small one. ``held`` = whether its global pools will be held, which saves the light
+    networks some.
     """
     counter, pools = _LiveBytes(), GlobalPools(network.model)
+    share = min(_ROWS * _COLUMNS / pixels, 1.0)
 
     def task(model: SegmentationModel, x: Tensor) -> int:
         with ExitStack() as until:
+            until.enter_context(network.maps.smaller_strips(share))
             if held and pools.names:
                 with pools.recording():
                     model(x[..., :_COLUMNS, :], top_k=network.top_k, domain=network.domain)
@@ -131,6 +134,10 @@ def peak_of_maps(network: Network, *, held: bool) -> float:
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all tensors that are made within it and still alive."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch loads its compiler for it, which takes more than a second and 50 MB
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -14,7 +14,7 @@ from src_model.data.label_pyramid import CHUNK
 from src_model.inference.network import Network
 from src_model.inference.slides.area import Area
 from src_model.inference.slides.grid import Grid
-from src_model.inference.slides.needs import Needs, fits, needs_of
+from src_model.inference.slides.needs import Needs, fits, needs_of, peak_of_maps
 from src_model.inference.slides.request import TILES, SlideRequest
 from src_model.tiling.cover import cover
 from src_model.tiling.groups import Group, from_middle, group_tiles
@@ -41,11 +41,8 @@ class Sizes:
     batch: int
 
     @classmethod
-    def of(cls, request: SlideRequest, network: Network, grid: Grid, peak: float) -> Sizes:
-        """What the caller said, else the largest tiles that take little enough memory.
-
-        ``peak`` is that of the network's maps, see :func:`src_model.inference.slides.needs.peak_of_maps`.
-        """
+    def of(cls, request: SlideRequest, network: Network, grid: Grid) -> Sizes:
+        """What the caller said, else the largest tiles that take little enough memory."""
         batch = request.batch_size or network.batch_size
         sides = TILES if request.tile is None else (request.tile,)
         halo_of = network.model.halo_of
@@ -56,17 +53,18 @@ class Sizes:
             return choices[0]
 
         def suits(sizes: Sizes) -> bool:
-            needs = sizes.needs(network, grid, peak)
+            needs = sizes.needs(network, grid, held=request.holds_pools)
             return needs.memory <= _MOST_MEMORY and fits(needs)
 
         return next(filter(suits, choices), choices[-1])
 
     def needs(
-        self, network: Network, grid: Grid, peak: float, *, tiles: int = 0, objects: bool = False
+        self, network: Network, grid: Grid, *, held: bool, tiles: int = 0, objects: bool = False
     ) -> Needs:
-        """What so many tiles of this size take, where a network takes ``peak`` bytes a pixel."""
+        """What so many tiles of this size take; ``held`` as for :func:`peak_of_maps`."""
         side = round_up(self.tile + 2 * self.halo, network.model.required_multiple)
         read = (min(side, grid.shape[0]), min(side, grid.shape[1]))
+        peak = peak_of_maps(network, self.batch * read[0] * read[1], held=held)
         pixels = tiles * self.tile**2
         return needs_of(
             network, read, peak=peak, batch=self.batch, ahead=network.ahead, pixels=pixels, objects=objects

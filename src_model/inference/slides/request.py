@@ -40,6 +40,11 @@ class SlideRequest:
     halo: int | None = None
     batch_size: int | None = None
 
+    @property
+    def holds_pools(self) -> bool:
+        """Whether routers and other global pools have one value for the whole slide."""
+        return self.routing == "slide"
+
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
         for name, size in (

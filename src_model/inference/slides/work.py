@@ -25,7 +25,7 @@ from src_model.inference.prepare import Preparation, batch_of, is_constant
 from src_model.inference.slides.area import Area
 from src_model.inference.slides.grid import GridReader, check_channels, choose_grid, notes_on_resolution
 from src_model.inference.slides.job import Fingerprint, describe_job, find_output
-from src_model.inference.slides.needs import check_memory, peak_of_maps
+from src_model.inference.slides.needs import check_memory
 from src_model.inference.slides.objects import Numbered, number_objects
 from src_model.inference.slides.plan import Plan, Sizes, chunk_of, lattice
 from src_model.inference.slides.request import TILES, SlideRequest
@@ -90,9 +90,8 @@ class SlideWork:
         job = describe_job(slide, self._fingerprint, checkpoint, request, self.grid, network)
         self.path = find_output(slide, out, job)
         earlier = LabelPyramid.open(self.path) if self.path.exists() else None
-        peak = peak_of_maps(network, held=request.routing == "slide")
         if earlier is None:
-            self._sizes = Sizes.of(request, network, self.grid, peak)
+            self._sizes = Sizes.of(request, network, self.grid)
         else:
             self._sizes = Sizes(**earlier.provenance["plan"])
         self._plan = Plan(self.grid, self._area, self._sizes, network.model.required_multiple)
@@ -102,7 +101,9 @@ class SlideWork:
                 f"Nothing of {self.name} is to be segmented: region and tissue have no pixel in common; "
                 "choose a larger region, or a lower threshold of the tissue."
             )
-        self.needs = self._sizes.needs(network, self.grid, peak, tiles=self.tiles, objects=self.objects)
+        self.needs = self._sizes.needs(
+            network, self.grid, held=request.holds_pools, tiles=self.tiles, objects=self.objects
+        )
         if earlier is None:
             check_memory(self.needs, self.name)
             self.needs.check_disk(self.path.parent)
@@ -127,7 +128,7 @@ class SlideWork:
             Samples.
         """
         pools = GlobalPools(self._network.model)
-        if self._request.routing == "tile" or not pools.names:
+        if not self._request.holds_pools or not pools.names:
             return
         held = self.mask.provenance.get("pools")
         if held is None:
