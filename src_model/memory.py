@@ -68,6 +68,14 @@ def _tell(library: Any, settings: tuple[tuple[int, int], ...]) -> None:
         library.mallopt(name, value)
 
 
+def _fill(library: Any, size: int) -> None:
+    """Take memory and free it, so that it is kept."""
+    piece = library.malloc(size)
+    if piece:
+        ctypes.memset(piece, 0, size)
+        library.free(piece)
+
+
 class MemoryLimit:
     """Gives free memory back where a process that keeps it has grown by more than it should.
 
@@ -78,14 +86,19 @@ class MemoryLimit:
     ----------
     growth
         Bytes above what the process has now.
+    at_once
+        How many of them are taken now, in one piece: a long work grows as little as a short one then, and
+        does not find half-way that others took them. For where memory is kept.
     """
 
-    def __init__(self, growth: int) -> None:
+    def __init__(self, growth: int, at_once: int = 0) -> None:
         self._library, self._process = _glibc(), psutil.Process()
         if self._library is not None:
             self._library.malloc_trim(0)
         self._most = self._process.memory_info().rss + growth
         self._rest = 0
+        if self._library is not None and at_once:
+            _fill(self._library, at_once)
 
     def keep(self) -> None:
         """To be called now and then, between large steps; of eight calls one at most gives back."""
@@ -100,4 +113,9 @@ class MemoryLimit:
 @cache
 def _glibc() -> Any:
     """The C library, or ``None`` where it is another one."""
-    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
+    if platform.libc_ver()[0] != "glibc":
+        return None
+    library = ctypes.CDLL(None)
+    library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
+    library.free.argtypes = (ctypes.c_void_p,)
+    return library

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from typing import Any
 
+import psutil
 import pytest
 
 from src_model import memory
@@ -80,6 +84,30 @@ def test_what_is_free_goes_back_once_the_process_has_grown_too_far(library: Libr
 
     MemoryLimit(-(1 << 20)).keep()
     assert library.trimmed == 3
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory is kept with glibc only")
+def test_what_a_work_takes_at_once_is_there_until_it_ends() -> None:
+    def taken() -> int:
+        return psutil.Process().memory_info().rss
+
+    size = 128 << 20
+    before = taken()
+    with kept_memory():
+        MemoryLimit(1 << 40, size)
+        inside = taken()
+
+    assert inside - before > 0.9 * size
+    assert inside - taken() > 0.9 * size
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="torch looks at this setting on Linux only")
+def test_torch_lays_large_maps_at_whole_pages() -> None:
+    program = "import src_model, torch; print(torch.empty(4 << 20).data_ptr() % 4096)"
+
+    answer = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+
+    assert answer.stdout.strip() == "0"
 
 
 def test_it_goes_back_once_in_eight_steps_at_most(library: Library) -> None:

@@ -21,8 +21,9 @@ from src_model.inference.global_pools import GlobalPools
 from src_model.inference.network import Network
 from src_model.models.base import SegmentationModel
 
-_OVERHEAD, _BESIDE = 1.25, 400_000_000
-"""Of the network's maps, what gaps and convolutions take; bytes for all else that is kept for a work."""
+_OVERHEAD, _STRIPS, _BESIDE = 0.25, 140_000_000, 200_000_000
+"""Of the network's maps, what gaps and convolutions take; bytes of maps that live for a layer only, with
+the gaps between them; bytes for all else that is kept for a work."""
 _MASK_SHARE, _OBJECTS_SHARE = 0.1, 0.5
 """Bytes on disk per pixel that is segmented: compressed masks take less than the first nearly always."""
 _SPARE_MEMORY = 256 << 20
@@ -37,7 +38,9 @@ class Needs:
     memory: int
     disk: int
     maps: int = 0
-    """Those of ``memory`` that are for the network's maps on a processor."""
+    """Those of ``memory`` that are for the network's large maps on a processor."""
+    heap: int = 0
+    """Those of ``memory`` for the small ones there, which are taken at once."""
 
     def check_disk(self, folder: Path) -> None:
         """Refuse a disk without room with an OutputError."""
@@ -79,9 +82,11 @@ def needs_of(
     area = batch * read[0] * read[1]
     # Pixels as they are stored and as they are sent, of what is read ahead and of what is computed; masks.
     queues = area * (ahead + 1) * (network.in_channels * (1 + network.transfer.dtype.itemsize) + 2)
-    maps = area * peak if network.device.type == "cpu" else 0
+    maps, strips = (area * peak, _STRIPS) if network.shares_processors else (0.0, 0)
     disk = pixels * (_MASK_SHARE + (_OBJECTS_SHARE if objects else 0))
-    return Needs(int(maps * _OVERHEAD + queues + CACHE_BYTES + _BESIDE), int(disk) + (1 << 20), int(maps))
+    heap = maps * _OVERHEAD + strips
+    memory = maps + heap + queues + CACHE_BYTES + _BESIDE
+    return Needs(int(memory), int(disk) + (1 << 20), int(maps), int(heap))
 
 
 def check_memory(needs: Needs, name: str) -> None:

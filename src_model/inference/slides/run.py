@@ -149,7 +149,7 @@ def segment_slide(
         yield SlideStopped(source=slide.path.name, mask=None, done=0, total=0, message=message)
         return
     with only_one(work.path), kept_memory(), network.maps.reserved(work.needs.maps):
-        work.mend()
+        work.begin()
         yield from _events(work, network, control)
 
 

@@ -107,7 +107,6 @@ class SlideWork:
         if earlier is None:
             check_memory(self.needs, self.name)
             self.needs.check_disk(self.path.parent)
-        self._limit = MemoryLimit(int(self.needs.memory * _FULL))
         self.mask = earlier or self._new(job)
 
     @property
@@ -193,8 +192,9 @@ class SlideWork:
             written.append((tile.write, self.mask.write(tile.write, mask)))
         return written
 
-    def mend(self) -> None:
-        """Remove what a killed work left half-written; for the one who holds the lock only."""
+    def begin(self) -> None:
+        """Take the memory, and remove what a killed work left half-written; for the lock's holder only."""
+        self._limit = MemoryLimit(int(self.needs.memory * _FULL), self.needs.heap)
         if not self.mask.complete:
             self.mask.mend()
 
