@@ -29,7 +29,7 @@ NAME = "light-utanet-mobile"
 def slide_model(path: Path, *, data: Path = DATA, crop: int | None = None) -> Path:
     """The checkpoint at ``path``, trained there first where there is none; the same one each time.
 
-    With ``crop`` it is trained for 16 + 8 epochs on one crop of so many pixels of each image.
+    With ``crop`` it is trained for 16 + 8 epochs on two crops of so many pixels of each image.
     """
     if path.is_file():
         return path
@@ -37,7 +37,7 @@ def slide_model(path: Path, *, data: Path = DATA, crop: int | None = None) -> Pa
     settings: dict[str, Any] = {"data": {"root": data}, "model": {"name": NAME}, "seed": 0}
     if crop is not None:
         longer = {"batch_size": 4, "stage1": {"epochs": 16}, "stage2": {"epochs": 8}}
-        settings = merge(settings, {"data": {"image_size": crop, "crops_per_image": 1}, **longer})
+        settings = merge(settings, {"data": {"image_size": crop, "crops_per_image": 2}, **longer})
     with tempfile.TemporaryDirectory() as folder:
         settings["out"] = Path(folder) / "run"
         for event in train(TrainConfig.parse(merge(protocol("quick"), settings))):

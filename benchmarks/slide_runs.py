@@ -38,7 +38,7 @@ class Run:
         return self.started.mask
 
     def megapixels(self, halo: int) -> float:
-        """How much went through the network."""
+        """How much went through the network, of a slide without tissue or outlines to which tiles are cut."""
         height, width = self.started.shape if self.started else (0, 0)
         return (
             sum(

@@ -144,7 +144,7 @@ def share_of_network(job: Job, network: Network, slide: Path, rounds: int) -> li
                     "slide": slide.name,
                     "tiles": len(run.tiles),
                     "sizes": len(sizes),
-                    "mpx": round(sum(count * h * w for (h, w), count in sizes.items()) / 1e6, 1),
+                    "mpx": megapixels(sizes),
                     "batch": batch,
                     "network_s": between.seconds,
                     "job_s": run.seconds,
@@ -162,6 +162,11 @@ def sizes_read(slide: Path, network: Network, notes: dict[str, Any]) -> Counter[
     area = Area(grid, None, find_tissue(opened))
     plan = Plan(grid, area, Sizes(**notes["plan"]), network.model.required_multiple)
     return Counter((tile.read.height, tile.read.width) for group in plan.groups for tile in group)
+
+
+def megapixels(sizes: Counter[tuple[int, int]]) -> float:
+    """What goes through the network."""
+    return round(sum(count * height * width for (height, width), count in sizes.items()) / 1e6, 1)
 
 
 def read_side(notes: dict[str, Any]) -> int:
@@ -182,7 +187,7 @@ def compare_region(
             sample = samples_of(slide, network, side, 1, tissue=False)[0]
             window = Window(side, best_batch(network, sample), notes.get("pools"))
         theirs = run_monai(level, network, window)
-        rows.append(row_of(number, run, notes["plan"]["halo"], theirs))
+        rows.append(row_of(number, run, run.megapixels(notes["plan"]["halo"]), theirs))
         far = away_from_borders(theirs.mask.shape, window.side, notes["plan"]["halo"])
         agreement = dice(mine[far] > 0, theirs.mask[far] > 0)
         rows[-1] |= {
@@ -199,15 +204,15 @@ def compare_slide(job: Job, network: Network, slide: Path, window: Window) -> li
     before, _, notes = job.segment(slide, tissue=True)
     theirs = run_monai(open_slide(slide).levels[0], network, replace(window, held=notes.get("pools")))
     after, _, _ = job.segment(slide, tissue=True)
-    halo = notes["plan"]["halo"]
-    return [row_of(when, run, halo, theirs) for when, run in (("before", before), ("after", after))]
+    seen = megapixels(sizes_read(slide, network, notes))
+    return [row_of(when, run, seen, theirs) for when, run in (("before", before), ("after", after))]
 
 
-def row_of(name: Any, run: Run, halo: int, theirs: Result) -> dict[str, Any]:
-    """What both took; megapixels are what went through the network."""
+def row_of(name: Any, run: Run, seen: float, theirs: Result) -> dict[str, Any]:
+    """What both took; ``seen`` = megapixels that went through the network."""
     return {
         "of": name,
-        "ours_mpx": round(run.megapixels(halo), 1),
+        "ours_mpx": round(seen, 1),
         "monai_mpx": round(theirs.megapixels, 1),
         "ours_s": run.seconds,
         "monai_read_s": theirs.read,

@@ -14,15 +14,18 @@ Cost = Callable[[int, int], float]
 """What a rectangle of so many rows and columns costs."""
 
 
-def cover(wanted: NDArray[np.bool_], cost: Cost) -> tuple[Box, ...]:
+def cover(wanted: NDArray[np.bool_], cost: Cost, *, every: int = 1) -> tuple[Box, ...]:
     """Rectangles that hold all that is wanted and do not overlap, made by cutting from edge to edge.
 
     Parameters
     ----------
     wanted
-        (rows, columns), a few of each: the time grows with the fifth power of their number.
+        (rows, columns), a few of each.
     cost
         Of a rectangle; a smaller one should not cost more.
+    every
+        Cuts lie at multiples of so many rows and columns. The time grows with the fifth power of the number
+        of pieces that there are then.
 
     Returns
     -------
@@ -37,7 +40,7 @@ def cover(wanted: NDArray[np.bool_], cost: Cost) -> tuple[Box, ...]:
         if tight is None:
             return 0.0, ()
         found: tuple[float, tuple[Box, ...]] = (cost(tight.height, tight.width), (tight,))
-        for one, other in _cuts(tight):
+        for one, other in _cuts(tight, every):
             (first, upper), (second, lower) = best(one), best(other)
             if first + second < found[0]:
                 found = first + second, upper + lower
@@ -56,13 +59,13 @@ def _tight(wanted: NDArray[np.bool_], box: Box) -> Box | None:
     return Box(box.y + y, box.x + x, int(rows.max()) + 1 - y, int(columns.max()) + 1 - x)
 
 
-def _cuts(box: Box) -> list[tuple[Box, Box]]:
+def _cuts(box: Box, every: int) -> list[tuple[Box, Box]]:
     across = [
-        (Box(box.y, box.x, n, box.width), Box(box.y + n, box.x, box.height - n, box.width))
-        for n in range(1, box.height)
+        (Box(box.y, box.x, y - box.y, box.width), Box(y, box.x, box.y_end - y, box.width))
+        for y in range((box.y // every + 1) * every, box.y_end, every)
     ]
     down = [
-        (Box(box.y, box.x, box.height, n), Box(box.y, box.x + n, box.height, box.width - n))
-        for n in range(1, box.width)
+        (Box(box.y, box.x, box.height, x - box.x), Box(box.y, x, box.height, box.x_end - x))
+        for x in range((box.x // every + 1) * every, box.x_end, every)
     ]
     return across + down

@@ -56,6 +56,11 @@ class Tile:
     write: Box
     """Where the result goes, in output coordinates (counted from the corner of the region)."""
 
+    @property
+    def kept(self) -> Box:
+        """The part that is kept, in image coordinates."""
+        return self.keep.moved(self.read.y, self.read.x)
+
     def near(self, halo: int, multiple: int) -> Box:
         """The kept part and ``halo`` pixels around it, as far as they are read; counted as ``keep``.
 

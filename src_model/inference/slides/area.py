@@ -57,6 +57,12 @@ class Area:
             return False
         return self._tissue is None or bool(np.any(self.at(box)))
 
+    def fills(self, box: Box) -> bool:
+        """Whether all of a box of the mask is segmented, as far as a look at some of its pixels tells."""
+        if self._tissue is not None and not self._tissue.fills(self._grid.on_slide(box)):
+            return False
+        return self._outlines is None or any(_looked(points, box).all() for points in self._outlines)
+
     def at(self, box: Box) -> NDArray[np.bool_] | None:
         """Which pixels of a box are segmented; ``None`` = all."""
         inside = None
@@ -91,10 +97,15 @@ def _touches(points: NDArray[np.float64], box: Box) -> bool:
         return False
     corner, size = np.array([box.y, box.x]), np.array([box.height, box.width])
     inside = (points >= corner) & (points < corner + size)
+    return bool(inside.all(axis=1).any() or _looked(points, box).any())
+
+
+def _looked(points: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:
+    """Whether the points of a lattice over a box lie in an outline."""
+    corner, size = np.array([box.y, box.x]), np.array([box.height, box.width])
     shrink = np.maximum(size / _LOOKS, 1)
     few = np.ceil(size / shrink).astype(int)
-    looked = (points - corner + 0.5) / shrink - 0.5
-    return bool(inside.all(axis=1).any() or _filled(looked, Box(0, 0, int(few[0]), int(few[1]))).any())
+    return _filled((points - corner + 0.5) / shrink - 0.5, Box(0, 0, int(few[0]), int(few[1])))
 
 
 def _filled(points: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:

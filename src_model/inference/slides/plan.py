@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -18,7 +18,7 @@ from src_model.inference.slides.needs import Needs, fits, needs_of, peak_of_maps
 from src_model.inference.slides.request import TILES, SlideRequest
 from src_model.tiling.cover import cover
 from src_model.tiling.groups import Group, from_middle, group_tiles
-from src_model.tiling.plan import Box, Tile, cells, round_up, tile_around
+from src_model.tiling.plan import Box, Tile, around, cells, round_up, tile_around
 
 WINDOW = 256
 """Side of the samples that are looked at before the tiles, pixels of the mask."""
@@ -28,6 +28,8 @@ _MOST_MEMORY = 1_400_000_000
 """Bytes of memory that a work takes unless the caller names a tile that needs more."""
 _EACH = 200_000
 """Pixels that could be computed in the time that a tile takes beside its own."""
+_CELL = 128
+"""Tiles are cut to what is to be segmented at multiples of so many pixels."""
 _SAMPLES, _TOGETHER = 16, 4
 _LATTICE = 4
 
@@ -89,6 +91,7 @@ class Plan:
         self._multiple = grid.multiple(required)
         self._step = chunk_of(sizes.tile)
         side = round_up(sizes.tile, self._multiple)
+        self._cell = math.gcd(_CELL, self._step)
         touched = filter(area.touches, cells(Box(0, 0, *grid.shape), side))
         parts = (part for box in touched for part in self._wanted(box))
         self.groups = group_tiles(map(self._tile, parts), sizes.batch)
@@ -115,26 +118,31 @@ class Plan:
         return wanted
 
     def _wanted(self, box: Box) -> Iterator[Box]:
-        """What of a tile is to be segmented: rectangles of whole chunks of the mask, the fewest pixels."""
-        step = self._step
-        rows, columns = range(box.y, box.y_end, step), range(box.x, box.x_end, step)
-        touched = np.array([[self._area.touches(Box(y, x, step, step)) for x in columns] for y in rows])
-        for part in cover(touched, self._cost):
-            y, x = box.y + part.y * step, box.x + part.x * step
-            bottom, right = y + part.height * step, x + part.width * step
+        """What of a tile is to be segmented: rectangles without a chunk in common, the fewest pixels."""
+        cell = self._cell
+        rows, columns = range(box.y, box.y_end, cell), range(box.x, box.x_end, cell)
+        if self._area.fills(box):
+            touched = np.ones((len(rows), len(columns)), bool)
+        else:
+            touched = np.array([[self._area.touches(Box(y, x, cell, cell)) for x in columns] for y in rows])
+        for part in cover(touched, self._cost, every=self._step // cell):
+            y, x = box.y + part.y * cell, box.x + part.x * cell
+            bottom, right = y + part.height * cell, x + part.width * cell
             yield Box(y, x, min(bottom, box.y_end) - y, min(right, box.x_end) - x)
 
     def _cost(self, rows: int, columns: int) -> float:
         margin = 2 * self._sizes.halo
-        return (rows * self._step + margin) * (columns * self._step + margin) + _EACH
+        return (rows * self._cell + margin) * (columns * self._cell + margin) + _EACH
 
     def _tile(self, part: Box) -> Tile:
+        """The tile that keeps a part, and writes all chunks that the part touches."""
         height, width = self._grid.shape
-        return tile_around(part, halo=self._sizes.halo, multiple=self._multiple, height=height, width=width)
+        tile = tile_around(part, halo=self._sizes.halo, multiple=self._multiple, height=height, width=width)
+        return replace(tile, write=around(part, halo=0, multiple=self._step, height=height, width=width))
 
     def samples(self) -> list[list[Box]]:
         """Boxes in the middle of tiles all over what is segmented; those of one size a few together."""
-        parts = [tile.write for group in self.groups for tile in group]
+        parts = [tile.kept for group in self.groups for tile in group]
         boxes = map(self._middle, parts[:: -(-len(parts) // _SAMPLES)])
         alike = groupby(sorted(boxes, key=_size), key=_size)
         groups = [list(group) for _, group in alike]

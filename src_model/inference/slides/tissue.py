@@ -100,6 +100,13 @@ class Tissue:
 
     def touches(self, box: Box) -> bool:
         """Whether there is tissue in a box of pixels of the finest level."""
+        return bool(self._in(box).any())
+
+    def fills(self, box: Box) -> bool:
+        """Whether there is nothing but tissue in a box of pixels of the finest level."""
+        return bool(self._in(box).all())
+
+    def _in(self, box: Box) -> NDArray[np.bool_]:
         (top, bottom), (left, right) = (
             (math.floor(start / step), math.ceil(end / step))
             for start, end, step in (
@@ -107,7 +114,7 @@ class Tissue:
                 (box.x, box.x_end, self.scale[1]),
             )
         )
-        return bool(self.mask[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)].any())
+        return self.mask[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
 
     def at(self, y: int, x: int, height: int, width: int, scale: tuple[float, float]) -> NDArray[np.bool_]:
         """Where in a box of another grid there is tissue, by the nearest pixel of the mask.

@@ -182,13 +182,16 @@ class SlideWork:
             self.mask.note(damaged=[list(box) for box in self.damaged])
         written = []
         for number, tile in enumerate(group):
-            mask = np.zeros((tile.write.height, tile.write.width), np.uint8)
+            size, kept = (tile.write.height, tile.write.width), tile.kept
+            mask, confidence = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
             if found is not None:
-                kept, sure = found[number]
-                inside = self._area.at(tile.write)
-                np.copyto(mask, kept.array(), where=True if inside is None else inside)
+                seen, sure = found[number]
+                part = kept.moved(-tile.write.y, -tile.write.x).slices
+                inside = self._area.at(kept)
+                np.copyto(mask[part], seen.array(), where=True if inside is None else inside)
                 if sure is not None:
-                    self.mask.write_confidence(tile.write, sure.array() * (mask > 0))
+                    confidence[part] = sure.array()
+                    self.mask.write_confidence(tile.write, confidence * (mask > 0))
             written.append((tile.write, self.mask.write(tile.write, mask)))
         return written
 

@@ -17,7 +17,7 @@ import pytest
 from src_model import segment
 from src_model.config import ClassInfo
 from src_model.data.label_pyramid import LabelPyramid
-from src_model.data.slide import Slide
+from src_model.data.slide import Slide, open_slide
 from src_model.errors import ConfigError, DataError, DeviceError, ImageError, OutputError
 from src_model.events import (
     Control,
@@ -27,6 +27,9 @@ from src_model.events import (
     SlideTileFinished,
 )
 from src_model.inference.slides import job, needs
+from src_model.inference.slides.area import Area
+from src_model.inference.slides.grid import choose_grid
+from src_model.inference.slides.plan import Plan, Sizes
 from src_model.inference.slides.table import ObjectTable
 from src_model.inference.slides.tissue import Tissue
 from src_model.models.checkpoint import Checkpoint
@@ -162,6 +165,29 @@ def test_only_the_tissue_is_segmented(slide: Path, pixels: np.ndarray, model: Ch
     expected[200:] = expected[:, 255:] = 0
     np.testing.assert_array_equal(done.mask.levels[0][...], expected)
     assert len(done.tiles) == 1
+
+
+def test_the_network_sees_the_tissue_and_its_context_only(
+    slide: Path, pixels: np.ndarray, model: Checkpoint
+) -> None:
+    map_of_tissue = np.zeros((60, 85), bool)
+    map_of_tissue[30:34, 40:45] = True
+    opened = open_slide(slide)
+    grid = choose_grid(opened, None, 0.5)
+    area = Area(grid, None, Tissue(map_of_tissue, (10.0, 10.0)))
+    [[tile]] = Plan(grid, area, Sizes(tile=256, halo=8, batch=1), required=4).groups
+    assert tile.write == Box(256, 256, 256, 256)
+    assert tile.kept == Box(256, 384, 128, 128)
+    assert tile.read == Box(248, 376, 144, 144)
+
+    done = run(slide, model, tissue=Tissue(map_of_tissue, (10.0, 10.0)), objects=True)
+
+    expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+    expected[300:340, 400:450] = untiled(pixels, model)[300:340, 400:450]
+    np.testing.assert_array_equal(done.mask.levels[0][...], expected)
+    sure = done.mask.read_confidence(Box(0, 0, HEIGHT, WIDTH))
+    assert (sure[expected > 0] > 127).all()
+    assert not sure[expected == 0].any()
 
 
 def test_a_region_outside_or_without_tissue_is_refused(slide: Path, model: Checkpoint) -> None:
