@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-STRIP_BYTES = 8 << 20
-"""Of the widest map while a layer runs on some rows after the other."""
+STRIP_BYTES = 16 << 20
+"""Of the widest map of an image while a layer runs on some rows after the other."""
 _LEAST = 1 << 20
 """Bytes from which on a map lies in the block."""
 _STEP = 4096
@@ -34,7 +34,7 @@ class Maps:
     Attributes
     ----------
     strip_bytes : int
-        How many the widest map of a layer may take that runs in strips.
+        How many the widest map of an image may take in a layer that runs in strips.
     """
 
     def __init__(self) -> None:

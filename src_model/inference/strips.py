@@ -25,7 +25,7 @@ from src_model.models.skips import MixtureOfSkips
 from src_model.models.utanet import UTANet
 from src_model.tiling.plan import round_up
 
-_LEAST = 16
+_LEAST = 32
 """Rows of a strip for each that is looked at beyond it."""
 
 
@@ -78,8 +78,8 @@ def _most_channels(layers: nn.Module) -> int:
 
 
 def _row_bytes(like: Tensor, channels: int) -> int:
-    """Of a row of a map of so many channels, as wide as another one."""
-    return len(like) * like.shape[3] * channels * like.element_size()
+    """Of a row of an image's map of so many channels, as wide as another one."""
+    return like.shape[3] * channels * like.element_size()
 
 
 def _convolutions(layers: nn.Module) -> Iterator[nn.Conv2d]:

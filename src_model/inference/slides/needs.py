@@ -21,7 +21,7 @@ from src_model.inference.global_pools import GlobalPools
 from src_model.inference.network import Network
 from src_model.models.base import SegmentationModel
 
-_OVERHEAD, _STRIPS, _BESIDE = 0.25, 140_000_000, 200_000_000
+_OVERHEAD, _STRIPS, _BESIDE = 0.25, 180_000_000, 200_000_000
 """Of the network's maps, what gaps and convolutions take; bytes of maps that live for a layer only, with
 the gaps between them; bytes for all else that is kept for a work."""
 _MASK_SHARE, _OBJECTS_SHARE = 0.1, 0.5
@@ -114,7 +114,7 @@ def in_units(count: float) -> str:
 
 
 def peak_of_maps(network: Network, pixels: int, *, held: bool) -> float:
-    """Most bytes of maps that a network holds at a time for a pixel of an input of so many.
+    """Most bytes of maps that a network holds at a time for a pixel of an image of so many.
 
     Measured on a small one. ``held`` = whether its global pools will be held, which saves the light
     networks some.

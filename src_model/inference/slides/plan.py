@@ -66,7 +66,7 @@ class Sizes:
         """What so many tiles of this size take; ``held`` as for :func:`peak_of_maps`."""
         side = round_up(self.tile + 2 * self.halo, network.model.required_multiple)
         read = (min(side, grid.shape[0]), min(side, grid.shape[1]))
-        peak = peak_of_maps(network, self.batch * read[0] * read[1], held=held)
+        peak = peak_of_maps(network, read[0] * read[1], held=held)
         pixels = tiles * self.tile**2
         return needs_of(
             network, read, peak=peak, batch=self.batch, ahead=network.ahead, pixels=pixels, objects=objects
