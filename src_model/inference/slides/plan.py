@@ -28,8 +28,9 @@ _MOST_MEMORY = 1_400_000_000
 """Bytes of memory that a work takes unless the caller names a tile that needs more."""
 _EACH = 200_000
 """Pixels that could be computed in the time that a tile takes beside its own."""
-_CELL = 128
-"""Tiles are cut to what is to be segmented at multiples of so many pixels."""
+_ROWS = 256
+"""Above and below, tiles are cut to what is to be segmented at multiples of so many rows; left and right
+where chunks end, as a network sets its layers up anew for each size that it has not seen of late."""
 _SAMPLES, _TOGETHER = 16, 4
 _LATTICE = 4
 
@@ -91,7 +92,7 @@ class Plan:
         self._multiple = grid.multiple(required)
         self._step = chunk_of(sizes.tile)
         side = round_up(sizes.tile, self._multiple)
-        self._cell = math.gcd(_CELL, self._step)
+        self._rows = math.gcd(_ROWS, self._step)
         touched = filter(area.touches, cells(Box(0, 0, *grid.shape), side))
         parts = (part for box in touched for part in self._wanted(box))
         self.groups = group_tiles(map(self._tile, parts), sizes.batch)
@@ -119,20 +120,20 @@ class Plan:
 
     def _wanted(self, box: Box) -> Iterator[Box]:
         """What of a tile is to be segmented: rectangles without a chunk in common, the fewest pixels."""
-        cell = self._cell
-        rows, columns = range(box.y, box.y_end, cell), range(box.x, box.x_end, cell)
+        down, across = self._rows, self._step
+        rows, columns = range(box.y, box.y_end, down), range(box.x, box.x_end, across)
         if self._area.fills(box):
             touched = np.ones((len(rows), len(columns)), bool)
         else:
-            touched = np.array([[self._area.touches(Box(y, x, cell, cell)) for x in columns] for y in rows])
-        for part in cover(touched, self._cost, every=self._step // cell):
-            y, x = box.y + part.y * cell, box.x + part.x * cell
-            bottom, right = y + part.height * cell, x + part.width * cell
+            touched = np.array([[self._area.touches(Box(y, x, down, across)) for x in columns] for y in rows])
+        for part in cover(touched, self._cost, every=across // down):
+            y, x = box.y + part.y * down, box.x + part.x * across
+            bottom, right = y + part.height * down, x + part.width * across
             yield Box(y, x, min(bottom, box.y_end) - y, min(right, box.x_end) - x)
 
     def _cost(self, rows: int, columns: int) -> float:
         margin = 2 * self._sizes.halo
-        return (rows * self._cell + margin) * (columns * self._cell + margin) + _EACH
+        return (rows * self._rows + margin) * (columns * self._step + margin) + _EACH
 
     def _tile(self, part: Box) -> Tile:
         """The tile that keeps a part, and writes all chunks that the part touches."""

@@ -171,16 +171,16 @@ def test_the_network_sees_the_tissue_and_its_context_only(
     slide: Path, pixels: np.ndarray, model: Checkpoint
 ) -> None:
     map_of_tissue = np.zeros((60, 85), bool)
-    map_of_tissue[30:34, 40:45] = True
+    map_of_tissue[30:34, 40:45] = True  # pixels 300 to 340, 400 to 450
     opened = open_slide(slide)
     grid = choose_grid(opened, None, 0.5)
     area = Area(grid, None, Tissue(map_of_tissue, (10.0, 10.0)))
-    [[tile]] = Plan(grid, area, Sizes(tile=256, halo=8, batch=1), required=4).groups
-    assert tile.write == Box(256, 256, 256, 256)
-    assert tile.kept == Box(256, 384, 128, 128)
-    assert tile.read == Box(248, 376, 144, 144)
+    [[tile]] = Plan(grid, area, Sizes(tile=512, halo=8, batch=1), required=4).groups
+    assert tile.write == Box(0, 0, 512, 512)
+    assert tile.kept == Box(256, 0, 256, 512)
+    assert tile.read == Box(248, 0, 272, 520)
 
-    done = run(slide, model, tissue=Tissue(map_of_tissue, (10.0, 10.0)), objects=True)
+    done = run(slide, model, tissue=Tissue(map_of_tissue, (10.0, 10.0)), objects=True, tile=512)
 
     expected = np.zeros((HEIGHT, WIDTH), np.uint8)
     expected[300:340, 400:450] = untiled(pixels, model)[300:340, 400:450]
