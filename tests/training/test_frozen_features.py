@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from src_model.config import AugmentConfig, TrainConfig
 from src_model.device import Precision, autocast
 from src_model.events import EpochFinished, RunFinished
+from src_model.models.checkpoint import load_checkpoint
 from src_model.models.registry import create_model
 from src_model.models.utanet import UTANet
 from src_model.training import frozen
@@ -60,7 +62,15 @@ def test_image_by_image_the_weights_are_those_of_training_without_the_memory(
     assert all(torch.equal(remembered[key], computed[key]) for key in computed)
 
 
-def test_in_batches_the_weights_differ_by_rounding_at_most(
+_TAKEN_AWAY = re.compile(r"(expand|mix|fuse\.0|dockers\.\d\.0)\.bias$|running_mean$")
+"""Biases that BatchNorm takes away, and the means that follow them.
+
+The gradient of such a bias is zero but for rounding, of which AdamW makes steps of full length: two runs may
+differ there by any number of them, and the networks compute the same.
+"""
+
+
+def test_in_batches_the_weights_and_predictions_differ_by_rounding_at_most(
     make_still: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = {"precision": "float32", "weight_average": 0.5}
@@ -69,7 +79,18 @@ def test_in_batches_the_weights_differ_by_rounding_at_most(
     computed = _weights(make_still("without", **changes))
 
     for key, value in computed.items():
-        torch.testing.assert_close(remembered[key], value, rtol=1e-3, atol=1e-4, msg=key)
+        if not _TAKEN_AWAY.search(key):
+            torch.testing.assert_close(remembered[key], value, rtol=1e-3, atol=1e-4, msg=key)
+    logits = [_logits(make_still(out, **changes)) for out in ("with", "without")]
+    torch.testing.assert_close(*logits, rtol=1e-3, atol=1e-4)
+
+
+@torch.no_grad()
+def _logits(config: TrainConfig) -> torch.Tensor:
+    """What the finished network of a run says about one image of noise."""
+    network = load_checkpoint(config.out / "model.safetensors").model.eval()
+    logits: torch.Tensor = network(torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    return logits
 
 
 def _encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
