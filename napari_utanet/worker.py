@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Literal, Protocol
 
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 from src_model.errors import Stopped, UTANetError
 from src_model.events import (
@@ -31,6 +31,10 @@ from src_model.events import (
 logger = logging.getLogger("napari_utanet")
 
 BACKGROUND_NICENESS = 10
+_SHOWN_WITHIN = 1.0
+"""Seconds after which the work goes on in any case."""
+_LOOK_UP = 0.05
+"""Seconds after which work that waits looks whether it was stopped."""
 
 Work = Callable[[Control], Iterable[object]]
 """Makes the stream of events; called, and drained, in the background thread."""
@@ -66,14 +70,15 @@ class _Job:
     thread: threading.Thread | None = None
 
 
-_Message = tuple[int, Literal["event", "error", "end"], Any]
+_Message = tuple[int, Literal["event", "shown", "error", "end"], Any]
 
 
 class Worker(QObject):  # type: ignore[misc]
     """Runs one job at a time; results of a job that was superseded or abandoned are dropped.
 
     Progress events that have not been delivered yet are replaced by the next one, so a fast
-    engine cannot flood the window.
+    engine cannot flood the window. After any other event the job goes on when the window has drawn
+    what came of it: both share Python's interpreter, and the window would be held up for twice as long.
     """
 
     _wake = Signal()
@@ -146,6 +151,11 @@ class Worker(QObject):  # type: ignore[misc]
         if self._job is not None:
             self._job.control.stop()
 
+    def make_way(self) -> None:
+        """Let the running job leave a processor to the window for a moment."""
+        if self._job is not None:
+            self._job.control.make_way()
+
     def shut_down(self, timeout: float = 5.0) -> bool:
         """Stop everything, deliver nothing any more, and wait for the threads.
 
@@ -202,6 +212,8 @@ class Worker(QObject):  # type: ignore[misc]
         try:
             if kind == "event":
                 job.listener.on_event(payload)
+            elif kind == "shown":
+                QTimer.singleShot(0, payload.set)  # comes after what is asked to be painted
             elif kind == "error":
                 job.listener.on_error(payload)
             else:
@@ -238,6 +250,8 @@ def _run(job: _Job, work: Work, post: Callable[[_Message], None]) -> None:
         try:
             for event in events:
                 post((job.number, "event", event))
+                if not isinstance(event, _SUPERSEDED_BY_THE_NEXT):
+                    _wait_until_shown(job, post)
         finally:
             if close := getattr(events, "close", None):
                 close()
@@ -247,6 +261,16 @@ def _run(job: _Job, work: Work, post: Callable[[_Message], None]) -> None:
         post((job.number, "error", one_sentence(error)))
     finally:
         post((job.number, "end", None))
+
+
+def _wait_until_shown(job: _Job, post: Callable[[_Message], None]) -> None:
+    """Wait for the window, unless it takes too long or the job is to end."""
+    shown = threading.Event()
+    post((job.number, "shown", shown))
+    latest = time.monotonic() + _SHOWN_WITHIN
+    while not shown.wait(_LOOK_UP):
+        if job.control.state == "stopping" or time.monotonic() > latest:
+            return
 
 
 def _without_outdated(messages: list[_Message]) -> Iterator[_Message]:

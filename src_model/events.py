@@ -6,7 +6,9 @@ without tensors, so the same stream serves a dock, a progress bar, a log and a t
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -229,10 +231,11 @@ ControlState = Literal["running", "paused", "stopping"]
 
 @dataclass
 class Control:
-    """Pause, resume and stop token; any thread may set it, the engine checks it between steps."""
+    """Pause, resume, stop and make-way token; any thread may set it, the engine checks it between steps."""
 
     _go: threading.Event = field(default_factory=threading.Event, repr=False)
     _stop: threading.Event = field(default_factory=threading.Event, repr=False)
+    _way_until: float = field(default=-math.inf, repr=False)
 
     def __post_init__(self) -> None:
         self._go.set()
@@ -256,6 +259,15 @@ class Control:
         """End the engine at its next step, also when it is paused."""
         self._stop.set()
         self._go.set()
+
+    def make_way(self, seconds: float = 0.3) -> None:
+        """Leave a processor to others for so long from now; for the length of the moves of a view."""
+        self._way_until = time.monotonic() + seconds
+
+    @property
+    def makes_way(self) -> bool:
+        """Whether engines that compute on the processors should leave one free."""
+        return time.monotonic() < self._way_until
 
     def check(self) -> None:
         """Called by engines between two steps: block while paused.

@@ -9,6 +9,7 @@ from typing import Any
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QFrame, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
+from napari_utanet.adapters.regions import camera_of
 from napari_utanet.controllers.lookup import Facts, FactsListener, find_facts
 from napari_utanet.widgets.fields import Status
 from napari_utanet.widgets.theme import Colors, colors_of
@@ -100,6 +101,9 @@ class Dock(QScrollArea):  # type: ignore[misc]
         if (application := QApplication.instance()) is not None:
             application.aboutToQuit.connect(ending.end)
         viewer.events.theme.connect(self._apply_theme)
+        self._moves = (camera_of(viewer).events, viewer.dims.events.current_step)
+        for moves in self._moves:
+            moves.connect(self._make_way)
 
     @property
     def ended(self) -> bool:
@@ -161,8 +165,15 @@ class Dock(QScrollArea):  # type: ignore[misc]
     def _apply_theme(self, _event: object = None) -> None:
         self.use_colors(colors_of(self._viewer.theme))
 
+    def _make_way(self, _event: object = None) -> None:
+        """The view moves: whoever moves it feels each frame that comes late."""
+        for worker in self.workers.values():
+            worker.make_way()
+
     def _close_controller(self) -> None:
         self._timer.stop()
         self._viewer.events.theme.disconnect(self._apply_theme)
+        for moves in self._moves:
+            moves.disconnect(self._make_way)
         if self.controller is not None:
             self.controller.close()

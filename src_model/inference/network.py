@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from src_model.config import ClassInfo, Normalisation
@@ -24,6 +24,7 @@ from src_model.inference.optimise import fit_to_device, optimise
 from src_model.inference.precision import choose_precision
 from src_model.inference.replay import Forward, Part, Replay
 from src_model.inference.transfer import Sent, Transfer
+from src_model.inference.watch import Watch
 from src_model.models.base import SegmentationModel
 from src_model.models.checkpoint import Checkpoint, load_checkpoint
 from src_model.models.domains import Domain, find_domain
@@ -57,7 +58,7 @@ class Network:
     domain
         Of the images, for a network that serves several; ``None`` = the only one.
     control
-        Checked before each layer, so that a stop need not wait for the end of a large image.
+        Heeded before each layer, so that a stop need not wait for the end of a large image.
     flips
         Whether each input is seen in four mirrorings, see :meth:`logits`; takes four times as long.
 
@@ -94,8 +95,9 @@ class Network:
         )
         self.maps = Maps()
         fit_to_device(own, self.precision, self.maps)
+        self._watch: Watch | None = None
         if control is not None:
-            _watch(self.model, control)
+            self._watch = Watch(self.model, control, shares_processors=self.shares_processors)
         self.transfer = Transfer(self.device, NARROW.get(self.precision, torch.float32))
         self._pass: Forward = self._forward
         if self.device.type == "cuda" and own.dims == 2:
@@ -210,6 +212,9 @@ class Network:
             if isinstance(error, MemoryError) or is_out_of_memory(error):
                 return None
             raise
+        finally:
+            if self._watch is not None:
+                self._watch.passed()
 
 
 def _domain(model: SegmentationModel, domain: str | int | None) -> tuple[str | None, Domain]:
@@ -254,17 +259,6 @@ def logits_of_mean(logits: Tensor) -> Tensor:
     if logits.shape[2] == 1:
         return logsigmoid(logits).logsumexp(0) - logsigmoid(-logits).logsumexp(0)
     return logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
-
-
-def _watch(model: SegmentationModel, control: Control) -> None:
-    """Check ``control`` before each layer of a private network."""
-
-    def check(_layer: nn.Module, _arguments: tuple[Any, ...]) -> None:
-        control.check()
-
-    for layer in model.modules():
-        if next(layer.children(), None) is None:
-            layer.register_forward_pre_hook(check)
 
 
 def _open(checkpoint: Checkpoint | str | PathLike[str]) -> Checkpoint:

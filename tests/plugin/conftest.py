@@ -117,8 +117,11 @@ class FakeSegmenter:
         self.classes = classes
         self.warning: str | None = None
         self.fill: int | None = None
+        self.control = ev.Control()
+        """Of the last call."""
 
     def __call__(self, source: Any, checkpoint: Any, *, control: ev.Control, **options: Any) -> Iterator[Any]:
+        self.control = control
         self.calls.append({"source": source, "checkpoint": checkpoint, **options})
         if self.error is not None:
             raise self.error

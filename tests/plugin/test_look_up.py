@@ -1,15 +1,18 @@
 """A dock is painted first; what needs torch is looked up after that, and not at all once it is closed."""
 
+import gc
 from typing import Any
 
 import pytest
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QApplication
 
+from napari_utanet.controllers.lookup import find_facts
 from napari_utanet.widgets.dock import AFTER_PAINT, Dock
 from napari_utanet.widgets.experts_dock import ExpertsDock
 from napari_utanet.widgets.segment_dock import SegmentDock
 from napari_utanet.widgets.train_dock import TrainDock
+from src_model.events import Control
 
 every_dock = pytest.mark.parametrize("dock_class", [SegmentDock, TrainDock, ExpertsDock])
 
@@ -59,6 +62,14 @@ def test_it_is_looked_up_once(open_dock: Any, qtbot: Any) -> None:
     dock.look_up()
 
     assert not dock.workers["look-up"].running
+
+
+def test_python_looks_through_all_objects_then_and_not_after_the_click() -> None:
+    before = gc.get_stats()[2]["collections"]
+
+    list(find_facts(Control(), ()))
+
+    assert gc.get_stats()[2]["collections"] > before
 
 
 def test_an_error_while_looking_up_is_told(

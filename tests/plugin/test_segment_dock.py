@@ -11,6 +11,7 @@ import pytest
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 
+from napari_utanet.adapters.regions import camera_of
 from napari_utanet.widgets.segment_dock import SegmentDock
 from src_model.errors import ImageError
 
@@ -113,6 +114,40 @@ def test_the_button_turns_into_cancel_and_nothing_is_added(
     assert len(viewer.layers) == 1
     assert dock.status.text() == "Cancelled; no layer was changed."
     assert dock.button.text() == "Segment"
+
+
+def _pan(viewer: Any) -> None:
+    camera = camera_of(viewer)
+    camera.center = (0.0, *(at + 3.0 for at in camera.center[-2:]))
+
+
+def _zoom(viewer: Any) -> None:
+    camera_of(viewer).zoom *= 1.1
+
+
+def _slide(viewer: Any) -> None:
+    viewer.dims.set_current_step(0, viewer.dims.current_step[0] + 1)
+
+
+@pytest.mark.parametrize("move", [_pan, _zoom, _slide])
+def test_the_work_makes_way_while_the_view_moves(
+    viewer: Any,
+    dock: SegmentDock,
+    press: Any,
+    segmenter: Any,
+    nuclei: np.ndarray,
+    move: Callable[[Any], None],
+) -> None:
+    viewer.add_image(np.stack([nuclei] * 9))
+    segmenter.go.clear()
+    press(dock, wait=False)
+    assert segmenter.started.wait(10)
+    before = segmenter.control.makes_way
+
+    move(viewer)
+
+    assert (before, segmenter.control.makes_way) == (False, True)
+    segmenter.go.set()
 
 
 def test_the_settings_of_the_dock_reach_the_engine(

@@ -56,6 +56,77 @@ def test_events_arrive_in_order_on_the_main_thread_and_the_end_comes_last(
     assert ears.threads == {threading.main_thread()}
 
 
+def test_work_goes_on_when_the_window_has_heard_of_a_result_and_drawn_it(
+    worker: Worker, until_idle: Any
+) -> None:
+    ears, heard = Ears(), []
+
+    def work(control: Control) -> Iterator[int]:
+        for number in range(3):
+            yield number
+            heard.append(list(ears.events))
+
+    worker.start(work, ears)
+    until_idle()
+
+    assert heard == [[0], [0, 1], [0, 1, 2]]
+
+
+def test_work_waits_for_a_window_that_is_held_up_for_a_second_at_most(
+    worker: Worker, until_idle: Any
+) -> None:
+    went_on = threading.Event()
+
+    def work(control: Control) -> Iterator[int]:
+        yield 1
+        went_on.set()
+
+    worker.start(work, Ears())
+
+    assert not went_on.wait(0.2)
+    assert went_on.wait(5)
+    until_idle()
+
+
+def test_a_job_that_waits_for_the_window_can_be_stopped(worker: Worker, until_idle: Any) -> None:
+    ended = threading.Event()
+
+    def work(control: Control) -> Iterator[int]:
+        yield 1
+        control.check()
+        time.sleep(5)
+
+    worker.start(lambda control: _then_set(work(control), ended), Ears())
+    worker.stop()
+
+    assert ended.wait(0.5)
+    until_idle()
+
+
+def _then_set(events: Iterator[int], ended: threading.Event) -> Iterator[int]:
+    try:
+        yield from events
+    finally:
+        ended.set()
+
+
+def test_only_a_running_job_makes_way(worker: Worker, until_idle: Any) -> None:
+    go, controls = threading.Event(), []
+
+    def work(control: Control) -> Iterator[int]:
+        controls.append(control)
+        go.wait(5)
+        yield 1
+
+    worker.make_way()
+    worker.start(work, Ears())
+    worker.make_way()
+    go.set()
+    until_idle()
+
+    assert controls[0].makes_way
+
+
 def test_a_second_job_is_refused_while_one_runs(worker: Worker, until_idle: Any) -> None:
     go, first, second = threading.Event(), Ears(), Ears()
 
