@@ -1,12 +1,13 @@
 """How much faster a network is after it was rewritten for inference, measured side by side.
 
-The network as it was created, in float32, against its rewritten copy in float32 and in bfloat16, with the
-memory of its maps kept from pass to pass as it is when the project runs it; on a CUDA device also
-replayed from a recording. The cases take turns, so that a busy machine slows all of them alike; printed are
-the median time of a batch, the median of the ratios of neighbouring runs, and the largest difference of
-the logits from the first row, as a share of the largest of its logits. Without a checkpoint the network has
-random weights, with the BatchNorm statistics of a random batch. On a CUDA device the share of the peak
-follows: the rewritten network's arithmetic over the time, against that of a large matrix product in bfloat16.
+The network as it was created, in float32 and with PyTorch's memory as it is by itself, against its rewritten
+copy in float32 and in bfloat16, with the memory of its maps kept from pass to pass as it is when the project
+runs it; on a CUDA device also replayed from a recording. The cases take turns, so that a busy machine slows
+all of them alike; printed are the median time of a batch, the median of the ratios of neighbouring runs, and
+the largest difference of the logits from the first row, as a share of the largest of its logits. Without a
+checkpoint the network has random weights, with the BatchNorm statistics of a random batch. On a CUDA device
+the share of the peak follows: the rewritten network's arithmetic over the time, against that of a large
+matrix product in bfloat16.
 
     python benchmarks/optimise.py [--model utanet] [--checkpoint FILE] [--device cpu] [--threads 2]
 """
@@ -15,11 +16,14 @@ from __future__ import annotations
 
 import argparse
 import copy
+import os
 import statistics
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+
+os.environ["THP_MEM_ALLOC_ENABLE"] = "0"  # else what src_model sets makes the plain module a quarter faster
 
 import torch
 from torch import Tensor, nn

@@ -2,10 +2,10 @@
 
 A slide is opened by the plugin's reader in a real window, and the Segment dock's button is pressed. The
 lateness of a 20 ms timer of the window, as in ``ui_heartbeat.py``, is printed for the open slide with
-nothing going on, while its view moves, and for the same two while the slide is segmented. Then it is
-cancelled. Printed too: seconds from the click to the first of the mask in the layer, and from Cancel
-to the end of the work. Exits with 1 where the 99th percentile while segmenting is above 16 ms, the
-first mask comes after more than 10 seconds, or Cancel takes more than half a second.
+nothing going on, while its view moves, for the same two while the slide is segmented, and from the click
+to Cancel, which ends it. Printed too: seconds from the click to the first of the mask in the layer, and
+from Cancel to the end of the work. Exits with 1 where the 99th percentile of one of the last three is above
+16 ms, the first mask comes after more than 10 seconds, or Cancel takes more than half a second.
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/slide_window.py WORK
         [--kind tissue|empty] [--side 16384] [--seconds 60] [--checkpoint FILE]
@@ -26,7 +26,7 @@ from typing import Any
 
 import napari
 import numpy as np
-from ui_heartbeat import measure, run_until
+from ui_heartbeat import Heartbeat, measure, run_until, summed
 
 MOST_LATE_MS = 16.0
 MOST_FIRST_S = 10.0
@@ -109,7 +109,7 @@ def show_and_segment(slide: Path, checkpoint: Path, out: Path, seconds: float) -
     measure("the slide lies open", lambda: False, seconds / 3)
     measure("the view moves", Wandering(viewer), seconds / 3)
     viewer.reset_view()
-    clicked = time.perf_counter()
+    throughout, clicked = Heartbeat(), time.perf_counter()
     dock.button.click()
     until = measure_until(lambda: mask_shows(viewer) or not working.running, "before the first mask")
     first = until - clicked
@@ -117,6 +117,7 @@ def show_and_segment(slide: Path, checkpoint: Path, out: Path, seconds: float) -
         measure("segmenting", lambda: not working.running, seconds),
         measure("segmenting, the view moves", either(Wandering(viewer), working), seconds),
     ]
+    rows.append(summed("from the click to Cancel", throughout.stop()))
     was_running = working.running
     cancelled = time.perf_counter()
     dock.button.click()  # the same one: it says Cancel now

@@ -79,7 +79,11 @@ def measure(name: str, until: Callable[[], bool], seconds: float) -> dict[str, A
     """Run the event loop until ``until`` or for ``seconds``, and sum the lateness up."""
     heart = Heartbeat()
     run_until(until, seconds)
-    late = heart.stop()
+    return summed(name, heart.stop())
+
+
+def summed(name: str, late: np.ndarray) -> dict[str, Any]:
+    """Lateness, milliseconds, in three numbers, which are printed."""
     row = {
         "while": name,
         "ticks": len(late),
