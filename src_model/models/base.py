@@ -34,6 +34,9 @@ class SegmentationModel(nn.Module, ABC):
         ``required_multiple``.
     larger_tiles : dict
         The same for tiles of at least so many pixels, of which less lies near a border.
+    halo_varies : bool
+        Whether trained networks of the architecture differ in it so much that it is measured again on each
+        slide.
     near_halo : int or None
         How much of it the parts behind the encoder need; ``None`` = all. What lies further out is seen by
         the encoder alone, see ``part`` of :meth:`src_model.models.utanet.UTANet.forward`.
@@ -56,6 +59,7 @@ class SegmentationModel(nn.Module, ABC):
     required_multiple: int = 1
     halo: ClassVar[int] = 64
     larger_tiles: ClassVar[dict[int, int]] = {}
+    halo_varies: ClassVar[bool] = False
     near_halo: ClassVar[int | None] = None
     num_experts: int = 0
     has_mixture: ClassVar[bool] = True

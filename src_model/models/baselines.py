@@ -142,6 +142,7 @@ class DeepLabV3Plus(Baseline):
 
     name = "deeplabv3plus"
     halo = 256
+    halo_varies = True
     choices: ClassVar[dict[str, tuple[str, ...]]] = {"encoder": ENCODER_NAMES}
     dilations = (6, 12, 18)
 

@@ -19,6 +19,7 @@ class LightUTANet(UTANet):
     name = "light-utanet"
     halo = 80
     larger_tiles: ClassVar[dict[int, int]] = {1024: 32}
+    halo_varies = True
     near_halo = 32
     defaults = MixtureOptions(
         light_decoder=True, light_aspp=True, hierarchical_experts=True, light_mixture=True

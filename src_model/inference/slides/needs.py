@@ -29,6 +29,7 @@ _MASK_SHARE, _OBJECTS_SHARE = 0.1, 0.5
 _SPARE_MEMORY = 256 << 20
 _ROWS, _COLUMNS = 1024, 64
 """Of the input on which a network is measured, in strips that are as much smaller as it is."""
+_PEAKS: weakref.WeakKeyDictionary[Network, dict[tuple[int, bool], float]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,16 @@ def in_units(count: float) -> str:
 def peak_of_maps(network: Network, pixels: int, *, held: bool) -> float:
     """Most bytes of maps that a network holds at a time for a pixel of an image of so many.
 
-    Measured on a small one. ``held`` = whether its global pools will be held, which saves the light
+    Measured once on a small one. ``held`` = whether its global pools will be held, which saves the light
     networks some.
     """
+    known = _PEAKS.setdefault(network, {})
+    if (pixels, held) not in known:
+        known[pixels, held] = _measured_peak(network, pixels, held)
+    return known[pixels, held]
+
+
+def _measured_peak(network: Network, pixels: int, held: bool) -> float:
     counter, pools = _LiveBytes(), GlobalPools(network.model)
     share = min(_ROWS * _COLUMNS / pixels, 1.0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -44,11 +44,13 @@ class Sizes:
     batch: int
 
     @classmethod
-    def of(cls, request: SlideRequest, network: Network, grid: Grid) -> Sizes:
-        """What the caller said, else the largest tiles that take little enough memory."""
+    def of(cls, request: SlideRequest, network: Network, grid: Grid, halo_of: Callable[[int], int]) -> Sizes:
+        """What the caller said, else the largest tiles that take little enough memory.
+
+        ``halo_of`` gives the context that a tile of some side needs.
+        """
         batch = request.batch_size or network.batch_size
         sides = TILES if request.tile is None else (request.tile,)
-        halo_of = network.model.halo_of
         choices = [
             cls(tile, halo_of(tile) if request.halo is None else request.halo, batch) for tile in sides
         ]
@@ -148,6 +150,22 @@ class Plan:
         alike = groupby(sorted(boxes, key=_size), key=_size)
         groups = [list(group) for _, group in alike]
         return [group[n : n + _TOGETHER] for group in groups for n in range(0, len(group), _TOGETHER)]
+
+    def windows(self, side: int, count: int) -> list[Box]:
+        """So many boxes around middles of tiles all over what is segmented; none of a smaller slide."""
+        height, width = self._grid.shape
+        if min(height, width) < side:
+            return []
+        parts = [tile.kept for group in self.groups for tile in group]
+        step = max(len(parts) // count, 1)
+        corners = dict.fromkeys(
+            tuple(
+                min(max(middle - side // 2, 0), most - side) // self._multiple * self._multiple
+                for middle, most in ((part.y + part.height // 2, height), (part.x + part.width // 2, width))
+            )
+            for part in parts[step // 2 :: step][:count]
+        )
+        return [Box(y, x, side, side) for y, x in corners]
 
     def _middle(self, box: Box) -> Box:
         height, width = min(WINDOW, box.height), min(WINDOW, box.width)

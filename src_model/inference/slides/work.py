@@ -23,6 +23,7 @@ from src_model.inference.global_pools import GlobalPools
 from src_model.inference.network import MemoryRanOut, Network, classes, probabilities
 from src_model.inference.prepare import Preparation, batch_of, is_constant
 from src_model.inference.slides.area import Area
+from src_model.inference.slides.context import fitting_plan
 from src_model.inference.slides.grid import GridReader, check_channels, choose_grid, notes_on_resolution
 from src_model.inference.slides.job import Fingerprint, describe_job, find_output
 from src_model.inference.slides.needs import check_memory
@@ -91,10 +92,12 @@ class SlideWork:
         self.path = find_output(slide, out, job)
         earlier = LabelPyramid.open(self.path) if self.path.exists() else None
         if earlier is None:
-            self._sizes = Sizes.of(request, network, self.grid)
+            self._sizes, self._plan = fitting_plan(
+                request, network, self.grid, self._area, self.reader.read, self._sent
+            )
         else:
             self._sizes = Sizes(**earlier.provenance["plan"])
-        self._plan = Plan(self.grid, self._area, self._sizes, network.model.required_multiple)
+            self._plan = Plan(self.grid, self._area, self._sizes, network.model.required_multiple)
         self.tiles = self._plan.tiles
         if not self.tiles:
             raise ImageError(
