@@ -35,11 +35,12 @@ from monai_side import Result, Window, away_from_borders, best_batch, network_al
 from numpy.typing import NDArray
 from slide_model import slide_model
 from slide_pictures import Tissue
-from slide_runs import Run, parsed, run_slide, show
+from slide_runs import Run, events, parsed, run_slide, show
 from torch import Tensor
 
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import open_slide
+from src_model.events import SlideStarted
 from src_model.inference.global_pools import Values
 from src_model.inference.network import Network
 from src_model.inference.prepare import Preparation
@@ -72,6 +73,16 @@ class Job:
             run = run_slide(slide, self.checkpoint, Path(out), between=between, **common, **self.options)
             pyramid = LabelPyramid.open(run.mask)
             return run, pyramid.levels[0][...], pyramid.provenance
+
+    def plan_of(self, slide: Path) -> dict[str, Any]:
+        """Sizes of the tiles of a slide's tissue, with the context that the network needs there."""
+        with tempfile.TemporaryDirectory(dir=self.work) as out:
+            common = {"device": self.device, "precision": self.precision, "tissue": True}
+            begun = events(slide, self.checkpoint, Path(out), **common, **self.options)
+            started = next(event for event in begun if isinstance(event, SlideStarted))
+            del begun  # which ends the work
+            plan: dict[str, Any] = LabelPyramid.open(started.mask).provenance["plan"]
+            return plan
 
     def slide(self, side: int, share: float) -> Path:
         """The slide of that side, made where it is missing."""
@@ -129,6 +140,7 @@ def share_of_network(job: Job, network: Network, slide: Path, rounds: int) -> li
     """Segment the tissue of a slide, and time the network alone between its tiles; a row a round."""
     rows = []
     _, _, notes = job.segment(job.slide(4096, 0.4), tissue=True)
+    notes["plan"] = job.plan_of(slide)
     sizes, held, batch = sizes_read(slide, network, notes), notes.get("pools"), notes["plan"]["batch"]
     samples = samples_of(slide, network, read_side(notes), batch, tissue=True)
     # Its maps lie in a block of its own that is there before the job begins: what the job may take is counted
@@ -142,6 +154,7 @@ def share_of_network(job: Job, network: Network, slide: Path, rounds: int) -> li
             rows.append(
                 {
                     "slide": slide.name,
+                    "halo": notes["plan"]["halo"],
                     "tiles": len(run.tiles),
                     "sizes": len(sizes),
                     "mpx": megapixels(sizes),
