@@ -24,6 +24,7 @@ from src_model.device import autocast
 from src_model.inference.global_pools import GlobalPools, Values
 from src_model.inference.network import Network
 from src_model.inference.prepare import Preparation
+from src_model.inference.replay import Part
 
 OVERLAP = 0.25
 _STRIP = 1024
@@ -86,10 +87,11 @@ def prepared(level: Level, network: Network) -> Tensor:
     return out.to(network.device)
 
 
-def forward(network: Network, x: Tensor) -> Tensor:
+def forward(network: Network, x: Tensor, part: Part | None = None) -> Tensor:
     """Logits of a batch, as :meth:`Network.logits` gives them."""
     x = x.contiguous(memory_format=torch.channels_last)
-    logits: Tensor = network.model(x, top_k=network.top_k, domain=network.domain).logits
+    near = {} if part is None else {"part": part}
+    logits: Tensor = network.model(x, top_k=network.top_k, domain=network.domain, **near).logits
     return logits.float()
 
 
@@ -111,16 +113,24 @@ class Alone:
 
 
 def network_alone(
-    network: Network, samples: Sequence[Tensor], *, repeats: int = 2, held: Values | None = None
+    network: Network,
+    samples: Sequence[Tensor],
+    *,
+    repeats: int = 2,
+    held: Values | None = None,
+    part: Part | None = None,
 ) -> Alone:
-    """Mean time of the network alone; its inputs ``(B, C, Y, X)`` lie in memory, and it is warmed up."""
+    """Mean time of the network alone; its inputs ``(B, C, Y, X)`` lie in memory, and it is warmed up.
+
+    ``part`` = rows and columns that are wanted, as for :meth:`src_model.inference.network.Network.logits`.
+    """
     batches = [x.to(network.device).contiguous(memory_format=torch.channels_last) for x in samples]
     with holding(network, held), torch.inference_mode(), autocast(network.device, network.precision):
-        forward(network, batches[0])
+        forward(network, batches[0], part)
         begun, cpu = time.perf_counter(), time.process_time()
         for _ in range(repeats):
             for x in batches:
-                forward(network, x)
+                forward(network, x, part)
         if network.device.type == "cuda":
             torch.cuda.synchronize()
     count = repeats * sum(map(len, batches))

@@ -51,6 +51,10 @@ from src_model.inference.slides.plan import Plan, Sizes
 from src_model.inference.slides.tissue import find_tissue
 from src_model.memory import kept_memory
 from src_model.metrics.pixel import dice
+from src_model.tiling.plan import Box, Tile
+
+Size = tuple[int, int, Box | None]
+"""Height and width of what a tile reads, and what of it all of the network sees; ``None`` = all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +118,7 @@ class Between:
     """
 
     def __init__(
-        self, network: Network, sizes: Counter[tuple[int, int]], samples: list[Tensor], held: Values | None
+        self, network: Network, sizes: Counter[Size], samples: list[Tensor], held: Values | None
     ) -> None:
         self._network, self._samples, self._held = network, samples, held
         self._sizes = list(sizes.elements())
@@ -131,9 +135,11 @@ class Between:
         """After so many tiles."""
         self.seconds += self._time(self._sizes[done - 1], self._samples[done % len(self._samples)])
 
-    def _time(self, size: tuple[int, int], x: Tensor) -> float:
-        part = x[..., : size[0], : size[1]]
-        return network_alone(self._network, [part], repeats=1, held=self._held).seconds
+    def _time(self, size: Size, x: Tensor) -> float:
+        height, width, near = size
+        part = None if near is None else near.slices
+        seen = [x[..., :height, :width]]
+        return network_alone(self._network, seen, repeats=1, held=self._held, part=part).seconds
 
 
 def share_of_network(job: Job, network: Network, slide: Path, rounds: int) -> list[dict[str, Any]]:
@@ -168,18 +174,24 @@ def share_of_network(job: Job, network: Network, slide: Path, rounds: int) -> li
     return rows
 
 
-def sizes_read(slide: Path, network: Network, notes: dict[str, Any]) -> Counter[tuple[int, int]]:
-    """Height and width of what the tiles of the tissue read, and how often."""
+def sizes_read(slide: Path, network: Network, notes: dict[str, Any]) -> Counter[Size]:
+    """What the tiles of the tissue read, and how often."""
+    model = network.model
     opened = open_slide(slide)
     grid = choose_grid(opened, network.pixel_size_um, float(np.mean(opened.pixel_size_um)))
     area = Area(grid, None, find_tissue(opened))
-    plan = Plan(grid, area, Sizes(**notes["plan"]), network.model.required_multiple)
-    return Counter((tile.read.height, tile.read.width) for group in plan.groups for tile in group)
+    plan = Plan(grid, area, Sizes(**notes["plan"]), model.required_multiple)
+
+    def size(tile: Tile) -> Size:
+        near = None if model.near_halo is None else tile.near(model.near_halo, model.required_multiple)
+        return tile.read.height, tile.read.width, near
+
+    return Counter(size(tile) for group in plan.groups for tile in group)
 
 
-def megapixels(sizes: Counter[tuple[int, int]]) -> float:
-    """What goes through the network."""
-    return round(sum(count * height * width for (height, width), count in sizes.items()) / 1e6, 1)
+def megapixels(sizes: Counter[Size]) -> float:
+    """What goes through the network's encoder."""
+    return round(sum(count * height * width for (height, width, _), count in sizes.items()) / 1e6, 1)
 
 
 def read_side(notes: dict[str, Any]) -> int:
