@@ -31,6 +31,7 @@ from src_model.models.domains import Domain, find_domain
 from src_model.models.experts import check_top_k
 from src_model.models.skips import Segmentation
 from src_model.models.universal3d import U2Net3D
+from src_model.tiling.plan import Box, Tile
 
 T = TypeVar("T")
 
@@ -177,6 +178,13 @@ class Network:
             return results[0] if len(results) == 1 else logits_of_mean(torch.stack(results))
 
         return self.run(images, task)
+
+    def part_of(self, tile: Tile) -> tuple[Part | None, Box]:
+        """Which part of a tile's input to ask :meth:`logits` for, and its kept part counted from there."""
+        if self.model.near_halo is None:
+            return None, tile.keep
+        near = tile.near(self.model.near_halo, self.model.required_multiple)
+        return near.slices, tile.keep.moved(-near.y, -near.x)
 
     def run(self, images: NDArray[np.float32] | Sent, task: Callable[[SegmentationModel, Tensor], T]) -> T:
         """What ``task`` makes of the network and a batch (B, C, H, W), without gradients.

@@ -98,12 +98,9 @@ def measure(network: Network, windows: list[Box], read: Read, send: Send, thresh
     Context or None
         ``None`` where there is no window with contrast, or no memory for one.
     """
-    model, pools = network.model, GlobalPools(network.model)
-    whole, middle = Box(0, 0, _WHOLE, _WHOLE), Box(_FARTHEST, _FARTHEST, _SIDE, _SIDE)
-    part, kept = None, middle
-    if model.near_halo is not None:
-        near = Tile(whole, middle, middle).near(model.near_halo, model.required_multiple)
-        part, kept = near.slices, middle.moved(-near.y, -near.x)
+    pools = GlobalPools(network.model)
+    middle = Box(_FARTHEST, _FARTHEST, _SIDE, _SIDE)
+    part, kept = network.part_of(Tile(Box(0, 0, _WHOLE, _WHOLE), middle, middle))
     edge = np.minimum(np.arange(_SIDE), np.arange(_SIDE)[::-1])
     distance = np.minimum(edge[:, None], edge)
     changed, seen = np.zeros(_SIDE // 2), 0

@@ -241,11 +241,8 @@ class SlideWork:
         return self._network.transfer.send(batch_of(images, self._prepare, self._network))
 
     def _find(self, group: Group, images: Sent) -> list[Found]:
-        receive, model = self._network.transfer.receive, self._network.model
-        part, keep = None, group[0].keep
-        if model.near_halo is not None:
-            near = group[0].near(model.near_halo, model.required_multiple)
-            part, keep = near.slices, keep.moved(-near.y, -near.x)
+        receive = self._network.transfer.receive
+        part, keep = self._network.part_of(group[0])
         found: list[Found] = []
         for result in self._network.logits(images, part=part):
             kept = result[(slice(None), *keep.slices)]
