@@ -21,7 +21,7 @@ from mosaics import Mosaic, Tester, calm
 from numpy.typing import NDArray
 
 from src_model.inference.global_pools import GlobalPools, Values
-from src_model.tiling.plan import Box, Tile
+from src_model.tiling.plan import Box
 
 ALLOWED = 0.001
 """Share of the pixels that may differ."""
@@ -42,19 +42,11 @@ def untiled(
     return pools.values, mask[tile.slices]
 
 
-def tiled(
-    tester: Tester, pools: GlobalPools, mosaic: Mosaic, tile: Box, halo: int, near: int | None
-) -> NDArray[np.uint8]:
-    """The mask of the tile when the encoder sees ``halo`` pixels around it, and all else at most ``near``."""
+def tiled(tester: Tester, pools: GlobalPools, mosaic: Mosaic, tile: Box, halo: int) -> NDArray[np.uint8]:
+    """The mask of the tile when ``halo`` pixels around it are seen."""
     read = Box(tile.y - halo, tile.x - halo, tile.height + 2 * halo, tile.width + 2 * halo)
-    seen = Tile(read, tile.moved(-read.y, -read.x), tile)
-    part, keep = None, seen.keep
-    if near is not None:
-        part = seen.near(near, tester.model.required_multiple)
-        keep = keep.moved(-part.y, -part.x)
     with pools.held():
-        mask = tester.mask(mosaic, read, part)
-    return mask[keep.slices]
+        return tester.mask(mosaic, read, tile.moved(-read.y, -read.x))
 
 
 def measure(
@@ -87,14 +79,15 @@ def measure(
     pictures = tester.mosaics(folder, tile + 2 * CONTEXT, mosaics)
     wanted = [(picture, *untiled(tester, pools, picture, box)) for picture in pictures]
     found: dict[int, float] = {}
-    near = tester.model.near_halo if near is None else near
+    if near is not None:
+        type(tester.model).near_halo = near
     for halo in HALOS:
         if halo % tester.model.required_multiple:
             continue
         shares = []
         for picture, values, mask in wanted:
             pools.load(values)
-            shares.append(float((tiled(tester, pools, picture, box, halo, near) != mask).mean()))
+            shares.append(float((tiled(tester, pools, picture, box, halo) != mask).mean()))
         found[halo] = float(np.mean(shares))
         print(
             json.dumps(

@@ -24,7 +24,7 @@ from src_model.device import autocast
 from src_model.inference.global_pools import GlobalPools, Values
 from src_model.inference.network import Network
 from src_model.inference.prepare import Preparation
-from src_model.inference.replay import Part
+from src_model.tiling.plan import Box
 
 OVERLAP = 0.25
 _STRIP = 1024
@@ -87,7 +87,7 @@ def prepared(level: Level, network: Network) -> Tensor:
     return out.to(network.device)
 
 
-def forward(network: Network, x: Tensor, part: Part | None = None) -> Tensor:
+def forward(network: Network, x: Tensor, part: Box | None = None) -> Tensor:
     """Logits of a batch, as :meth:`Network.logits` gives them."""
     x = x.contiguous(memory_format=torch.channels_last)
     near = {} if part is None else {"part": part}
@@ -118,11 +118,11 @@ def network_alone(
     *,
     repeats: int = 2,
     held: Values | None = None,
-    part: Part | None = None,
+    part: Box | None = None,
 ) -> Alone:
     """Mean time of the network alone; its inputs ``(B, C, Y, X)`` lie in memory, and it is warmed up.
 
-    ``part`` = rows and columns that are wanted, as for :meth:`src_model.inference.network.Network.logits`.
+    ``part`` = what of them is wanted, as for :meth:`src_model.inference.network.Network.logits`.
     """
     batches = [x.to(network.device).contiguous(memory_format=torch.channels_last) for x in samples]
     with holding(network, held), torch.inference_mode(), autocast(network.device, network.precision):

@@ -50,7 +50,7 @@ class Tester:
 
     def logits(self, image: NDArray[np.float32], part: Box | None = None) -> Tensor:
         """``(B, C, Y, X)`` to ``(B, K, Y, X)``, of a part only where one is given."""
-        return self.network.logits(image, part=None if part is None else part.slices)
+        return self.network.logits(image, part=part)
 
     def mask(self, mosaic: Mosaic, box: Box | None = None, part: Box | None = None) -> NDArray[np.uint8]:
         """Classes of one box of a mosaic, or of a part of it, seen without what lies around the box."""

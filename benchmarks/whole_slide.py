@@ -51,10 +51,10 @@ from src_model.inference.slides.plan import Plan, Sizes
 from src_model.inference.slides.tissue import find_tissue
 from src_model.memory import kept_memory
 from src_model.metrics.pixel import dice
-from src_model.tiling.plan import Box, Tile
+from src_model.tiling.plan import Box
 
-Size = tuple[int, int, Box | None]
-"""Height and width of what a tile reads, and what of it all of the network sees; ``None`` = all."""
+Size = tuple[int, int, Box]
+"""Height and width of what a tile reads, and what of it is kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +136,7 @@ class Between:
         self.seconds += self._time(self._sizes[done - 1], self._samples[done % len(self._samples)])
 
     def _time(self, size: Size, x: Tensor) -> float:
-        height, width, near = size
-        part = None if near is None else near.slices
+        height, width, part = size
         seen = [x[..., :height, :width]]
         return network_alone(self._network, seen, repeats=1, held=self._held, part=part).seconds
 
@@ -176,17 +175,12 @@ def share_of_network(job: Job, network: Network, slide: Path, rounds: int) -> li
 
 def sizes_read(slide: Path, network: Network, notes: dict[str, Any]) -> Counter[Size]:
     """What the tiles of the tissue read, and how often."""
-    model = network.model
     opened = open_slide(slide)
     grid = choose_grid(opened, network.pixel_size_um, float(np.mean(opened.pixel_size_um)))
     area = Area(grid, None, find_tissue(opened))
-    plan = Plan(grid, area, Sizes(**notes["plan"]), model.required_multiple)
-
-    def size(tile: Tile) -> Size:
-        near = None if model.near_halo is None else tile.near(model.near_halo, model.required_multiple)
-        return tile.read.height, tile.read.width, near
-
-    return Counter(size(tile) for group in plan.groups for tile in group)
+    plan = Plan(grid, area, Sizes(**notes["plan"]), network.model.required_multiple)
+    tiles = (tile for group in plan.groups for tile in group)
+    return Counter((tile.read.height, tile.read.width, tile.keep) for tile in tiles)
 
 
 def megapixels(sizes: Counter[Size]) -> float:

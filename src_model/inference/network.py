@@ -21,8 +21,9 @@ from src_model.errors import CheckpointError, ModelError
 from src_model.events import Control
 from src_model.inference.maps import Maps
 from src_model.inference.optimise import fit_to_device, optimise
+from src_model.inference.parts import logits_of_part
 from src_model.inference.precision import choose_precision
-from src_model.inference.replay import Forward, Part, Replay
+from src_model.inference.replay import Forward, Replay
 from src_model.inference.transfer import Sent, Transfer
 from src_model.inference.watch import Watch
 from src_model.models.base import SegmentationModel
@@ -31,7 +32,8 @@ from src_model.models.domains import Domain, find_domain
 from src_model.models.experts import check_top_k
 from src_model.models.skips import Segmentation
 from src_model.models.universal3d import U2Net3D
-from src_model.tiling.plan import Box, Tile
+from src_model.models.utanet import UTANet
+from src_model.tiling.plan import Box
 
 T = TypeVar("T")
 
@@ -131,6 +133,11 @@ class Network:
         return 1 if self.shares_processors else min(8, os.cpu_count() or 2)
 
     @property
+    def largest_tile(self) -> int:
+        """Side of the largest tile that suits the device, pixels."""
+        return 2048 if self.shares_processors else 1536
+
+    @property
     def ahead(self) -> int:
         """Batches that are read ahead, so that another device never waits for them."""
         return self.readers if self.shares_processors else self.readers + 1
@@ -140,7 +147,7 @@ class Network:
         images: NDArray[np.float32] | Sent,
         *,
         steady: bool = True,
-        part: Part | None = None,
+        part: Box | None = None,
     ) -> Tensor:
         """Logits of a batch; with flips, those of the mean probability over four mirrorings.
 
@@ -155,9 +162,8 @@ class Network:
             Whether the network stays as it is from now on, so that its steps may be recorded where a
             device is faster so.
         part
-            Rows and columns whose logits are wanted, as for
-            :meth:`src_model.models.utanet.UTANet.forward`; only for a network with a ``near_halo``, and
-            without flips. ``None`` = all.
+            What of the images is wanted; ``None`` = all. UTANet and the networks built like it compute no
+            more than that takes, see :meth:`src_model.models.utanet.UTANet.forward`.
 
         Returns
         -------
@@ -172,19 +178,12 @@ class Network:
 
         def task(_model: SegmentationModel, x: Tensor) -> Tensor:
             step = self._pass if steady else self._forward
-            if part is not None:
+            if len(self._mirrorings) == 1:
                 return step(x, part)
-            results = [step(x.flip(axes)).flip(axes) if axes else step(x) for axes in self._mirrorings]
-            return results[0] if len(results) == 1 else logits_of_mean(torch.stack(results))
+            mean = logits_of_mean(torch.stack([step(x.flip(axes)).flip(axes) for axes in self._mirrorings]))
+            return mean if part is None else mean[(..., *part.slices)]
 
         return self.run(images, task)
-
-    def part_of(self, tile: Tile) -> tuple[Part | None, Box]:
-        """Which part of a tile's input to ask :meth:`logits` for, and its kept part counted from there."""
-        if self.model.near_halo is None:
-            return None, tile.keep
-        near = tile.near(self.model.near_halo, self.model.required_multiple)
-        return near.slices, tile.keep.moved(-near.y, -near.x)
 
     def run(self, images: NDArray[np.float32] | Sent, task: Callable[[SegmentationModel, Tensor], T]) -> T:
         """What ``task`` makes of the network and a batch (B, C, H, W), without gradients.
@@ -204,10 +203,13 @@ class Network:
             raise MemoryRanOut
         return result
 
-    def _forward(self, x: Tensor, part: Part | None = None) -> Tensor:
-        near = {} if part is None else {"part": part}
-        result: Segmentation = self.model(x, top_k=self.top_k, domain=self.domain, **near)
-        return result.logits.float()
+    def _forward(self, x: Tensor, part: Box | None = None) -> Tensor:
+        chosen = {"top_k": self.top_k, "domain": self.domain}
+        if isinstance(self.model, UTANet):
+            pixels = self.maps.part_pixels if self.shares_processors else x[0, 0].numel()
+            return logits_of_part(self.model, x, part, pixels, **chosen).float()
+        result: Segmentation = self.model(x, **chosen)
+        return (result.logits if part is None else result.logits[(..., *part.slices)]).float()
 
     def _try(
         self, images: NDArray[np.float32] | Sent, task: Callable[[SegmentationModel, Tensor], T]

@@ -9,26 +9,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-Part = tuple[slice, slice]
-"""Rows and columns of an input whose result is wanted."""
+from src_model.tiling.plan import Box
 
 
 class Forward(Protocol):
     """A pass through a network."""
 
-    def __call__(self, x: Tensor, part: Part | None = None) -> Tensor:
+    def __call__(self, x: Tensor, part: Box | None = None) -> Tensor:
         """The result for a batch, or for a part of its pixels."""
         ...
 
 
 _Key = tuple[int, ...]
-"""Shape of an input, and where the part begins and ends."""
+"""Shape of an input, and the part of it."""
 
 _AT_CALL = 2
 """The call with a shape at which it is recorded: what comes once is not worth it."""
@@ -68,9 +67,9 @@ class Replay:
         self._graphs: dict[_Key, _Graph] = {}
         self._works = True
 
-    def __call__(self, x: Tensor, part: Part | None = None) -> Tensor:
+    def __call__(self, x: Tensor, part: Box | None = None) -> Tensor:
         """The result for a batch, or for a part of its pixels; the tensor is the caller's."""
-        key = (*x.shape, *(end for span in part or () for end in (span.start, span.stop)))
+        key = (*x.shape, *(() if part is None else astuple(part)))
         graph = self._graphs.get(key)
         if graph is not None:
             return graph(x)
@@ -87,7 +86,7 @@ class Replay:
         return self._forward(x, part)
 
 
-def _record(forward: Forward, x: Tensor, part: Part | None) -> _Graph:
+def _record(forward: Forward, x: Tensor, part: Box | None) -> _Graph:
     given = x.clone(memory_format=torch.preserve_format)
     stream = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream(x.device))

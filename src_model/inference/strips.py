@@ -12,6 +12,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from src_model.inference.later import Later, MadeLater, rows_of
 from src_model.inference.maps import Maps
 from src_model.inference.rewrites import MiddleDock, SplitFuse
 from src_model.models.aspp import ASPP
@@ -39,9 +40,11 @@ def run_in_strips(model: nn.Module, maps: Maps) -> None:
     maps
         Makes their results.
     """
+    finest_later = _finest_can_wait(model)
     for module in list(model.modules()):
         if isinstance(module, MobileNetV2Encoder):
-            module.fine[0] = Strips(module.fine[0], maps)
+            fine, reach = module.fine, reach_of(module.fine)
+            module.register_module("fine", MadeLater(fine, reach) if finest_later else Strips(fine, maps))
             module.features[0] = Strips(module.features[0], maps)
         if isinstance(module, ResNet34Encoder):
             module.stem[0] = Strips(module.stem[0], maps)
@@ -49,7 +52,7 @@ def run_in_strips(model: nn.Module, maps: Maps) -> None:
             if isinstance(child, InvertedResidual):
                 setattr(module, name, Strips(child, maps))
         if isinstance(module, MixtureOfSkips):
-            _mixture_in_strips(module, maps)
+            _mixture_in_strips(module, maps, finest_later=finest_later)
     if isinstance(model, UTANet) and isinstance(model.bottleneck, ASPP):
         model.bottleneck = JoinedASPP(model.bottleneck, maps)
     if isinstance(model, UTANet) and type(model.decoder) is UNetDecoder:
@@ -59,12 +62,20 @@ def run_in_strips(model: nn.Module, maps: Maps) -> None:
         model.head = nn.Sequential()
 
 
-def _mixture_in_strips(mixture: MixtureOfSkips, maps: Maps) -> None:
+def _finest_can_wait(model: nn.Module) -> bool:
+    """Whether nothing but strips looks at the finest level, before the mixture and behind it."""
+    if not (isinstance(model, UTANet) and type(model.decoder) is UNetDecoder):
+        return False
+    mixture = model.mixture
+    return mixture is None or (mixture.scales is None and isinstance(mixture.fuse, SplitFuse))
+
+
+def _mixture_in_strips(mixture: MixtureOfSkips, maps: Maps, *, finest_later: bool) -> None:
     if isinstance(mixture.fuse, SplitFuse):
         mixture.register_module("fuse", FuseStrips(mixture.fuse, maps))
     mixture.experts = BankStrips(mixture.experts, maps)
     for number, dock in enumerate(mixture.dockers):
-        mixture.dockers[number] = DockStrips(cast(Dock, dock), maps)
+        mixture.dockers[number] = DockStrips(cast(Dock, dock), maps, later=finest_later and number == 0)
 
 
 def reach_of(layers: nn.Module) -> int:
@@ -173,13 +184,13 @@ class UpStrips(nn.Module):
         self.head = nn.Sequential() if head is None else head
         self.channels = _most_channels(up)
 
-    def forward(self, below: Tensor, skip: Tensor) -> Tensor:
+    def forward(self, below: Tensor, skip: Tensor | Later) -> Tensor:
         """``(B, C, H, W)`` and ``(B, S, 2H, 2W)`` to ``(B, K, 2H, 2W)``."""
 
         def compute(low: int, high: int) -> list[Tensor]:
-            return [self.head(self.up(below[:, :, low:high], skip[:, :, 2 * low : 2 * high]))]
+            return [self.head(self.up(below[:, :, low:high], rows_of(skip, 2 * low, 2 * high)))]
 
-        row_bytes = 2 * _row_bytes(skip, self.channels)
+        row_bytes = 4 * _row_bytes(below, self.channels)
         return in_strips(compute, self.maps, below.shape[2], row_bytes=row_bytes, margin=1, up=2)[0]
 
 
@@ -214,36 +225,37 @@ class FuseStrips(nn.Module):
         super().__init__()
         self.fuse, self.maps = fuse, maps
 
-    def forward(self, features: Sequence[Tensor], grid: Sequence[int]) -> Tensor:
+    def forward(self, features: Sequence[Tensor | Later], grid: Sequence[int]) -> Tensor:
         """One ``(B, channels[i], ...)`` per level to ``(B, width, *grid)``."""
         rows = int(grid[0])
-        heights = [int(feature.shape[2]) for feature in features]
-        coarsest = max(rows // min(heights), 1)
-        even = all(max(h, rows) % min(h, rows) == 0 for h in heights)
+        levels = [(x, int(x.shape[2])) for x in features]
+        coarsest = max(rows // min(h for _, h in levels), 1)
+        even = all(max(h, rows) % min(h, rows) == 0 for _, h in levels)
         if self.fuse.corners or not even:
-            whole: Tensor = self.fuse(features, grid)
+            whole: Tensor = self.fuse([rows_of(x, 0, h) for x, h in levels], grid)
             return whole
 
         def compute(low: int, high: int) -> list[Tensor]:
-            parts = [
-                x[:, :, low * h // rows : high * h // rows] for x, h in zip(features, heights, strict=True)
-            ]
+            parts = [rows_of(x, low * h // rows, high * h // rows) for x, h in levels]
             return [self.fuse(parts, (high - low, *grid[1:]))]
 
         # Enlarging looks at a row of the coarser map on each side.
         channels = sum(part.out_channels for part in _convolutions(self.fuse.parts))
-        row_bytes = _row_bytes(features[0], channels) * int(grid[1]) // features[0].shape[3]
+        sample = next(x for x in features if isinstance(x, Tensor))
+        row_bytes = _row_bytes(sample, channels) * int(grid[1]) // sample.shape[3]
         return in_strips(compute, self.maps, rows, row_bytes=row_bytes, margin=coarsest)[0]
 
 
 class DockStrips(nn.Module):
-    """:class:`src_model.models.mixture_ends.Dock`, to grids that divide evenly."""
+    """:class:`src_model.models.mixture_ends.Dock`, to grids that divide evenly; with ``later`` to a finer one
+    where it is looked at.
+    """
 
-    def __init__(self, dock: Dock | MiddleDock, maps: Maps) -> None:
+    def __init__(self, dock: Dock | MiddleDock, maps: Maps, *, later: bool = False) -> None:
         super().__init__()
-        self.dock, self.maps = dock, maps
+        self.dock, self.maps, self.later = dock, maps, later
 
-    def forward(self, mixture: Tensor, size: Sequence[int]) -> Tensor:
+    def forward(self, mixture: Tensor, size: Sequence[int]) -> Tensor | Later:
         """``(B, width, h, w)`` to ``(B, channels, *size)``."""
         rows, wanted = int(mixture.shape[2]), int(size[0])
         inner = self.dock.dock if isinstance(self.dock, MiddleDock) else self.dock
@@ -252,6 +264,8 @@ class DockStrips(nn.Module):
         if inner.corners or not even:
             whole: Tensor = self.dock(mixture, size)
             return whole
+        if self.later and down == 1:
+            return Later(lambda x: self.dock(x, [up * n for n in x.shape[2:]]), mixture, margin=1, up=up)
 
         def compute(low: int, high: int) -> list[Tensor]:
             return [self.dock(mixture[:, :, low:high], ((high - low) * up // down, *size[1:]))]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from src_model.models.blocks import conv_bn_relu
+from src_model.tiling.plan import Box, around
 
 
 class UpBlock(nn.Module):
@@ -70,9 +71,35 @@ class UNetDecoder(nn.Module):
             width = max(width // 2, 1)
         self.out_channels = width
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Features of all levels, finest first, to ``(B, out_channels, H, W)`` of the finest."""
+    def forward(self, features: Sequence[Tensor], part: Box | None = None) -> Tensor:
+        """Features of all levels, finest first, to ``(B, out_channels, H, W)`` of the finest.
+
+        With a ``part`` of the finest level it is that part only, and each block computes no more than it
+        takes; the values are those of the whole.
+        """
         x = features[-1]
-        for up, skip in zip(self.ups, reversed(features[:-1]), strict=True):
-            x = up(x, skip)
-        return x
+        if part is None:
+            for up, skip in zip(self.ups, reversed(features[:-1]), strict=True):
+                x = up(x, skip)
+            return x
+        height, width = features[0].shape[2:]
+        seen = Box(0, 0, height, width)
+        for level in reversed(range(len(self.ups))):
+            stride = 1 << level
+            # A pixel of the block's result looks at one on each side.
+            wanted = around(part, halo=2 * stride, multiple=2 * stride, height=height, width=width)
+            below = part_of(x, wanted.moved(-seen.y, -seen.x), 2 * stride)
+            x = self.ups[-1 - level](below, part_of(features[level], wanted, stride))
+            seen = wanted
+        return part_of(x, part.moved(-seen.y, -seen.x))
+
+
+def part_of(x: Tensor, part: Box, stride: int = 1) -> Tensor:
+    """A part of a map ``(B, C, H, W)``; ``part`` is in pixels, of which the map has one in ``stride``.
+
+    Its channels lie last in memory if those of the map do. Layers are much slower on a view with gaps.
+    """
+    (top, bottom), (left, right) = ((span.start // stride, span.stop // stride) for span in part.slices)
+    cut = x[:, :, top:bottom, left:right]
+    last = isinstance(x, Tensor) and x.is_contiguous(memory_format=torch.channels_last)
+    return cut.contiguous(memory_format=torch.channels_last) if last else cut

@@ -16,10 +16,11 @@ from src_model.models.aspp import ASPP
 from src_model.models.backbones import ENCODER_NAMES, make_encoder
 from src_model.models.base import SegmentationModel, check_count, check_no_domain
 from src_model.models.blocks import conv_bn_relu, crop_to, init_weights, pad_to_multiple
-from src_model.models.decoders import UNetDecoder
+from src_model.models.decoders import UNetDecoder, part_of
 from src_model.models.experts import Routing, check_top_k
 from src_model.models.options import MixtureOptions, NetworkOptions
 from src_model.models.skips import MixtureOfSkips, Segmentation
+from src_model.tiling.plan import Box, around
 
 
 class UTANet(SegmentationModel):
@@ -126,7 +127,7 @@ class UTANet(SegmentationModel):
         routing: Routing | Tensor | None = None,
         domain: Any = None,
         features: Sequence[Tensor] | None = None,
-        part: tuple[slice, slice] | None = None,
+        part: Box | None = None,
     ) -> Segmentation:
         """Segment a batch.
 
@@ -144,9 +145,8 @@ class UTANet(SegmentationModel):
         features
             What :meth:`features` gave for ``x``, so that the encoder need not run again.
         part
-            Rows and columns of ``x`` that are mixed and decoded, cut at multiples of
-            ``required_multiple`` or at the edge; around them only encoder and bottleneck look.
-            ``None`` = all.
+            What of ``x`` is segmented; ``None`` = all. The mixture and the decoder look at no more than
+            ``near_halo`` pixels around it; what lies further out only encoder and bottleneck see.
 
         Returns
         -------
@@ -164,13 +164,9 @@ class UTANet(SegmentationModel):
         if top_k is not None and self.num_experts:
             chosen = check_top_k(top_k, self.num_experts)
         levels = self.features(x) if features is None else list(features)
-        size = tuple(x.shape[2:])
-        if part is not None:
-            levels = [
-                _part_of(level, part, stride, self.required_multiple)
-                for level, stride in zip(levels, self.encoder.strides, strict=True)
-            ]
-            size = tuple(span.stop - span.start for span in part)
+        wanted = part
+        if part is not None and self.near_halo is not None:
+            levels, wanted = self._near(levels, part, self.near_halo)
         decision: Routing | None = None
         if self.mixture is None:
             if routing is not None:
@@ -180,10 +176,20 @@ class UTANet(SegmentationModel):
             mixed = len(self.mixture.channels)
             skips, balance, decision = self.mixture(levels[:mixed], top_k=chosen, routing=routing)
             levels[:mixed] = skips
-        logits, auxiliary = self._decode(levels)
+        logits, auxiliary = self._decode(levels, wanted)
+        size = tuple(x.shape[2:]) if part is None else (part.height, part.width)
         return Segmentation(
             crop_to(logits, size), balance, tuple(crop_to(side, size) for side in auxiliary), decision
         )
+
+    def _near(self, levels: list[Tensor], part: Box, halo: int) -> tuple[list[Tensor], Box]:
+        """Of each level a part of the image with what is near it, and where the part lies in that."""
+        multiple = self.required_multiple
+        height, width = levels[0].shape[2:]
+        near = around(part, halo=halo, multiple=multiple, height=height, width=width)
+        strides = self.encoder.strides
+        cut = [part_of(level, near, stride) for level, stride in zip(levels, strides, strict=True)]
+        return cut, part.moved(-near.y, -near.x)
 
     def features(self, x: Tensor) -> list[Tensor]:
         """What encoder and bottleneck make of a batch, without any mixing.
@@ -202,9 +208,9 @@ class UTANet(SegmentationModel):
         *fine, deepest = self.encoder(pad_to_multiple(x, self.required_multiple))
         return [*fine, self.bottleneck(deepest)]
 
-    def _decode(self, features: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Logits and auxiliary logits of the padded size."""
-        return self.head(self.decoder(features)), []
+    def _decode(self, features: list[Tensor], part: Box | None) -> tuple[Tensor, list[Tensor]]:
+        """Logits and auxiliary logits of a part of the finest level, ``None`` = of the padded size."""
+        return self.head(self.decoder(features, part)), []
 
     def expert_maps(self, x: Tensor) -> Tensor:
         """Output of every expert for every image, chosen or not.
@@ -233,14 +239,6 @@ class UTANet(SegmentationModel):
         stride = self.mixture.strides[self.mixture.reference_level]
         height, width = (-(-length // stride) for length in x.shape[2:])
         return maps[..., :height, :width]
-
-
-def _part_of(level: Tensor, part: tuple[slice, slice], stride: int, multiple: int) -> Tensor:
-    """Of the map of a padded image; a part that ends at the edge of the image goes on into the padding."""
-    rows, columns = (
-        slice(span.start // stride, -(-span.stop // multiple) * multiple // stride) for span in part
-    )
-    return level[:, :, rows, columns]
 
 
 class UTANetStage1(UTANet):

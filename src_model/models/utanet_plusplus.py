@@ -7,9 +7,11 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from src_model.models.blocks import resize
+from src_model.models.decoders import part_of
 from src_model.models.full_scale import FullScaleDecoder
 from src_model.models.options import PlusPlusOptions
 from src_model.models.utanet import UTANet
+from src_model.tiling.plan import Box
 
 DEEP_SUPERVISION = (0.5, 0.3, 0.15, 0.05)
 """Weight of the auxiliary loss of each decoder level, finest first."""
@@ -42,10 +44,11 @@ class UTANetPlusPlus(UTANet):
             self.auxiliary_weights = DEEP_SUPERVISION[: len(widths)]
         return int(decoder.out_channels[0])
 
-    def _decode(self, features: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def _decode(self, features: list[Tensor], part: Box | None) -> tuple[Tensor, list[Tensor]]:
         levels = self.decoder(features)
-        logits: Tensor = self.head(levels[0])
-        if not self.training:
-            return logits, []
-        sides = zip(self.side_heads, levels, strict=False)
-        return logits, [resize(head(level), logits.shape[2:]) for head, level in sides]
+        results: list[Tensor] = [self.head(levels[0])]
+        if self.training:
+            sides = zip(self.side_heads, levels, strict=False)
+            results += [resize(head(level), results[0].shape[2:]) for head, level in sides]
+        logits, *auxiliary = results if part is None else [part_of(one, part) for one in results]
+        return logits, auxiliary

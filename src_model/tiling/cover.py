@@ -24,8 +24,8 @@ def cover(wanted: NDArray[np.bool_], cost: Cost, *, every: int = 1) -> tuple[Box
     cost
         Of a rectangle; a smaller one should not cost more.
     every
-        Rows are cut at multiples of so many only, columns anywhere. The time grows with the fifth power of
-        the number of pieces that there are then.
+        Pieces along both axes: cuts are made at multiples of so many only. The time grows with the fifth
+        power of the number of places where cuts can be.
 
     Returns
     -------
@@ -66,6 +66,6 @@ def _cuts(box: Box, every: int) -> list[tuple[Box, Box]]:
     ]
     down = [
         (Box(box.y, box.x, box.height, x - box.x), Box(box.y, x, box.height, box.x_end - x))
-        for x in range(box.x + 1, box.x_end)
+        for x in range((box.x // every + 1) * every, box.x_end, every)
     ]
     return across + down

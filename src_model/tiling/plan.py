@@ -61,13 +61,6 @@ class Tile:
         """The part that is kept, in image coordinates."""
         return self.keep.moved(self.read.y, self.read.x)
 
-    def near(self, halo: int, multiple: int) -> Box:
-        """The kept part and ``halo`` pixels around it, as far as they are read; counted as ``keep``.
-
-        Cut where ``multiple`` pixels end, counted from the corner of ``read``.
-        """
-        return around(self.keep, halo=halo, multiple=multiple, height=self.read.height, width=self.read.width)
-
 
 def plan_tiles(
     height: int, width: int, *, tile: int, halo: int, multiple: int = 1, region: Box | None = None

@@ -139,21 +139,3 @@ def test_a_tile_around_a_part_reads_it_with_its_context(plan: dict[str, int], da
     assert tile.read.x <= max(part.x - halo, 0)
     assert tile.read.y_end >= min(part.y_end + halo, plan["height"])
     assert tile.read.x_end >= min(part.x_end + halo, plan["width"])
-
-
-@given(plans, st.data())
-def test_what_is_near_the_kept_part_lies_on_the_grid_within_what_is_read(
-    plan: dict[str, int], data: st.DataObject
-) -> None:
-    tile = data.draw(st.sampled_from(plan_tiles(**plan)))
-    multiple = plan["multiple"]
-    whole = Box(0, 0, tile.read.height, tile.read.width)
-
-    near = tile.near(plan["halo"] // 2, multiple)
-
-    assert whole.contains(near)
-    assert near.contains(tile.keep)
-    assert near.y % multiple == near.x % multiple == 0
-    assert near.y_end % multiple == 0 or near.y_end == whole.height
-    assert near.x_end % multiple == 0 or near.x_end == whole.width
-    assert tile.near(2 * plan["halo"] + multiple, multiple) == whole

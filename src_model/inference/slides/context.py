@@ -19,17 +19,19 @@ from src_model.inference.prepare import is_constant
 from src_model.inference.slides.area import Area
 from src_model.inference.slides.grid import Grid
 from src_model.inference.slides.plan import Plan, Sizes
-from src_model.inference.slides.request import TILES, SlideRequest
+from src_model.inference.slides.request import SlideRequest
 from src_model.inference.transfer import Sent
-from src_model.tiling.plan import Box, Tile, round_up
+from src_model.tiling.plan import Box, round_up
 
 _FARTHEST = 256
 """Context that suffices for every network, pixels."""
-_SIDE, _WINDOWS = 512, 3
+_SIDE = 512
+_LEAST_WINDOWS, _MOST_WINDOWS, _TILES_EACH = 3, 8, 16
+"""Windows that are looked at: more of a slide of more tiles, whose halo costs more."""
 _WHOLE = _SIDE + 2 * _FARTHEST
 _STEP = 16
-_ALLOWED = 0.0005
-"""Share of a tile's pixels that may differ: half of what is promised, as it is measured on few windows."""
+_ALLOWED = 0.0006
+"""Share of a tile's pixels that may differ: less than is promised, as it is measured on few windows."""
 
 Read = Callable[[Box], NDArray[Any]]
 Send = Callable[[Sequence[NDArray[Any]]], Sent]
@@ -80,9 +82,10 @@ def fitting_plan(
     model = network.model
     halo_of: Callable[[int], int] = model.halo_of
     if request.halo is None and model.halo_varies:
-        tile = request.tile or TILES[0]
+        tile = request.tile or network.largest_tile
         rough = Plan(grid, area, Sizes(tile, model.halo_of(tile), 1), model.required_multiple)
-        windows = rough.windows(_WHOLE, _WINDOWS) if rough.tiles > 1 else []
+        count = min(_LEAST_WINDOWS + rough.tiles // _TILES_EACH, _MOST_WINDOWS)
+        windows = rough.windows(_WHOLE, count) if rough.tiles > 1 else []
         context = measure(network, windows, read, send, request.threshold)
         if context is not None:
             halo_of = partial(context.halo_of, least=model.near_halo or 0, multiple=model.required_multiple)
@@ -100,7 +103,6 @@ def measure(network: Network, windows: list[Box], read: Read, send: Send, thresh
     """
     pools = GlobalPools(network.model)
     middle = Box(_FARTHEST, _FARTHEST, _SIDE, _SIDE)
-    part, kept = network.part_of(Tile(Box(0, 0, _WHOLE, _WHOLE), middle, middle))
     edge = np.minimum(np.arange(_SIDE), np.arange(_SIDE)[::-1])
     distance = np.minimum(edge[:, None], edge)
     changed, seen = np.zeros(_SIDE // 2), 0
@@ -112,10 +114,10 @@ def measure(network: Network, windows: list[Box], read: Read, send: Send, thresh
                     network.logits(inside, steady=False)
             with pools.held():
                 alone = network.logits(inside, steady=False)[0]
-                context = network.logits(send([image]), steady=False, part=part)[0]
+                context = network.logits(send([image]), steady=False, part=middle)[0]
         except MemoryRanOut:
             return None
-        differs = classes(alone, threshold) != classes(context[(slice(None), *kept.slices)], threshold)
+        differs = classes(alone, threshold) != classes(context, threshold)
         changed += np.bincount(distance.ravel(), differs.cpu().numpy().ravel(), _SIDE // 2)
         seen += 1
     return Context(changed / np.bincount(distance.ravel()) / seen) if seen else None

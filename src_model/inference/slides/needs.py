@@ -19,7 +19,7 @@ from src_model.data.slide_formats.level import CACHE_BYTES
 from src_model.errors import DeviceError, OutputError
 from src_model.inference.global_pools import GlobalPools
 from src_model.inference.network import Network
-from src_model.models.base import SegmentationModel
+from src_model.tiling.plan import Box
 
 _OVERHEAD, _STRIPS, _BESIDE = 0.25, 180_000_000, 200_000_000
 """Of the network's maps, what gaps and convolutions take; bytes of maps that live for a layer only, with
@@ -29,7 +29,7 @@ _MASK_SHARE, _OBJECTS_SHARE = 0.1, 0.5
 _SPARE_MEMORY = 256 << 20
 _ROWS, _COLUMNS = 1024, 64
 """Of the input on which a network is measured, in strips that are as much smaller as it is."""
-_PEAKS: weakref.WeakKeyDictionary[Network, dict[tuple[int, bool], float]] = weakref.WeakKeyDictionary()
+_PEAKS: weakref.WeakKeyDictionary[Network, dict[tuple[int, float, bool], float]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -114,35 +114,33 @@ def in_units(count: float) -> str:
     return f"{count:.1f} GB"
 
 
-def peak_of_maps(network: Network, pixels: int, *, held: bool) -> float:
+def peak_of_maps(network: Network, pixels: int, *, held: bool, kept: float = 1.0) -> float:
     """Most bytes of maps that a network holds at a time for a pixel of an image of so many.
 
     Measured once on a small one. ``held`` = whether its global pools will be held, which saves the light
-    networks some.
+    networks some; ``kept`` = share of the image whose result is wanted.
     """
     known = _PEAKS.setdefault(network, {})
-    if (pixels, held) not in known:
-        known[pixels, held] = _measured_peak(network, pixels, held)
-    return known[pixels, held]
+    key = pixels, kept, held
+    if key not in known:
+        known[key] = _measured_peak(network, *key)
+    return known[key]
 
 
-def _measured_peak(network: Network, pixels: int, held: bool) -> float:
+def _measured_peak(network: Network, pixels: int, kept: float, held: bool) -> float:
     counter, pools = _LiveBytes(), GlobalPools(network.model)
     share = min(_ROWS * _COLUMNS / pixels, 1.0)
-
-    def task(model: SegmentationModel, x: Tensor) -> int:
-        with ExitStack() as until:
-            until.enter_context(network.maps.smaller_strips(share))
-            if held and pools.names:
-                with pools.recording():
-                    model(x[..., :_COLUMNS, :], top_k=network.top_k, domain=network.domain)
-                until.enter_context(pools.held())
-            with counter:
-                model(x, top_k=network.top_k, domain=network.domain)
-        return counter.peak
-
-    empty = np.zeros((1, network.in_channels, _ROWS, _COLUMNS), np.float32)
-    return network.run(empty, task) / (_ROWS * _COLUMNS)
+    margin = round((1 - kept) * _ROWS / 2)
+    images = np.zeros((1, network.in_channels, _ROWS, _COLUMNS), np.float32)
+    with ExitStack() as until:
+        until.enter_context(network.maps.smaller(share))
+        if held and pools.names:
+            with pools.recording():
+                network.logits(images[..., :_COLUMNS, :], steady=False)
+            until.enter_context(pools.held())
+        with counter:
+            network.logits(images, steady=False, part=Box(margin, 0, _ROWS - 2 * margin, _COLUMNS))
+    return counter.peak / (_ROWS * _COLUMNS)
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -28,9 +28,8 @@ _MOST_MEMORY = 1_400_000_000
 """Bytes of memory that a work takes unless the caller names a tile that needs more."""
 _EACH = 200_000
 """Pixels that could be computed in the time that a tile takes beside its own."""
-_ROWS = 256
-"""Above and below, tiles are cut to what is to be segmented at multiples of so many rows; left and right
-where chunks end, as a network sets its layers up anew for each size that it has not seen of late."""
+_FINE = 128
+"""Tiles are cut to what is to be segmented at multiples of so many pixels."""
 _SAMPLES, _TOGETHER = 16, 4
 _LATTICE = 4
 
@@ -50,7 +49,8 @@ class Sizes:
         ``halo_of`` gives the context that a tile of some side needs.
         """
         batch = request.batch_size or network.batch_size
-        sides = TILES if request.tile is None else (request.tile,)
+        usual = [side for side in TILES if side <= network.largest_tile]
+        sides = usual if request.tile is None else [request.tile]
         choices = [
             cls(tile, halo_of(tile) if request.halo is None else request.halo, batch) for tile in sides
         ]
@@ -68,11 +68,17 @@ class Sizes:
     ) -> Needs:
         """What so many tiles of this size take; ``held`` as for :func:`peak_of_maps`."""
         side = round_up(self.tile + 2 * self.halo, network.model.required_multiple)
-        read = (min(side, grid.shape[0]), min(side, grid.shape[1]))
-        peak = peak_of_maps(network, read[0] * read[1], held=held)
+        read, kept = ([min(length, full) for full in grid.shape] for length in (side, self.tile))
+        peak = peak_of_maps(network, math.prod(read), held=held, kept=math.prod(kept) / math.prod(read))
         pixels = tiles * self.tile**2
         return needs_of(
-            network, read, peak=peak, batch=self.batch, ahead=network.ahead, pixels=pixels, objects=objects
+            network,
+            (read[0], read[1]),
+            peak=peak,
+            batch=self.batch,
+            ahead=network.ahead,
+            pixels=pixels,
+            objects=objects,
         )
 
 
@@ -94,7 +100,7 @@ class Plan:
         self._multiple = grid.multiple(required)
         self._step = chunk_of(sizes.tile)
         side = round_up(sizes.tile, self._multiple)
-        self._rows = math.gcd(_ROWS, self._step)
+        self._fine = math.gcd(_FINE, self._step)
         touched = filter(area.touches, cells(Box(0, 0, *grid.shape), side))
         parts = (part for box in touched for part in self._wanted(box))
         self.groups = group_tiles(map(self._tile, parts), sizes.batch)
@@ -122,20 +128,20 @@ class Plan:
 
     def _wanted(self, box: Box) -> Iterator[Box]:
         """What of a tile is to be segmented: rectangles without a chunk in common, the fewest pixels."""
-        down, across = self._rows, self._step
-        rows, columns = range(box.y, box.y_end, down), range(box.x, box.x_end, across)
+        fine = self._fine
+        rows, columns = range(box.y, box.y_end, fine), range(box.x, box.x_end, fine)
         if self._area.fills(box):
             touched = np.ones((len(rows), len(columns)), bool)
         else:
-            touched = np.array([[self._area.touches(Box(y, x, down, across)) for x in columns] for y in rows])
-        for part in cover(touched, self._cost, every=across // down):
-            y, x = box.y + part.y * down, box.x + part.x * across
-            bottom, right = y + part.height * down, x + part.width * across
+            touched = np.array([[self._area.touches(Box(y, x, fine, fine)) for x in columns] for y in rows])
+        for part in cover(touched, self._cost, every=self._step // fine):
+            y, x = box.y + part.y * fine, box.x + part.x * fine
+            bottom, right = y + part.height * fine, x + part.width * fine
             yield Box(y, x, min(bottom, box.y_end) - y, min(right, box.x_end) - x)
 
     def _cost(self, rows: int, columns: int) -> float:
         margin = 2 * self._sizes.halo
-        return (rows * self._rows + margin) * (columns * self._step + margin) + _EACH
+        return (rows * self._fine + margin) * (columns * self._fine + margin) + _EACH
 
     def _tile(self, part: Box) -> Tile:
         """The tile that keeps a part, and writes all chunks that the part touches."""

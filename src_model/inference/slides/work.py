@@ -242,10 +242,8 @@ class SlideWork:
 
     def _find(self, group: Group, images: Sent) -> list[Found]:
         receive = self._network.transfer.receive
-        part, keep = self._network.part_of(group[0])
         found: list[Found] = []
-        for result in self._network.logits(images, part=part):
-            kept = result[(slice(None), *keep.slices)]
+        for kept in self._network.logits(images, part=group[0].keep):
             sure = (
                 receive((probabilities(kept).amax(0) * 255).round().to(torch.uint8)) if self.objects else None
             )
