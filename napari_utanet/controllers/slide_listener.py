@@ -78,6 +78,8 @@ class SlideListener:
         self._scale = (1.0, 1.0)
         self._notes: list[str] = []
         self._concluded = False
+        self._planned = ""
+        self._in_phase = False
         self._thumbnail_at = 0.0
         self._pauses = _Pauses(self._drawn)
         self._held_up = 0
@@ -87,10 +89,12 @@ class SlideListener:
     def on_event(self, event: object) -> None:
         """Progress to the dock, results to the viewer."""
         if isinstance(event, ev.SlideTileFinished):
+            self._leave_phase()
             self._refresh_soon()
             self._progress_soon(event)
         elif isinstance(event, ev.SlidePhase):
             self._progress_soon.cancel()
+            self._in_phase = True
             self._view.set_status(f"{_PHASES[event.phase]}…")
             self._view.set_progress(event.done, event.total, "")
         elif isinstance(event, ModelRead):
@@ -98,7 +102,8 @@ class SlideListener:
         elif isinstance(event, TissueFound):
             self._on_tissue(event)
         elif isinstance(event, ev.SlideStarted):
-            self._view.set_status(self._plan(event))
+            self._planned = self._plan(event)
+            self._view.set_status(self._planned)
             self._view.set_progress(event.done, event.tiles, "")
         elif isinstance(event, MaskOpened):
             self._show_mask(event)
@@ -130,6 +135,12 @@ class SlideListener:
         if self._mask is not None:
             self._refresh(thumbnail=True)
         self.close()
+
+    def _leave_phase(self) -> None:
+        """Tiles come: what is said of them counts again."""
+        if self._in_phase:
+            self._in_phase = False
+            self._view.set_status(self._planned)
 
     def _plan(self, event: ev.SlideStarted) -> str:
         """What the work will need."""

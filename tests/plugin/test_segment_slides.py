@@ -153,6 +153,21 @@ def test_untouched_fields_leave_the_choice_to_the_engine(
     assert (call["pixel_size_um"], call["routing"], call["out"], call["top_k"]) == (None, None, None, None)
 
 
+def test_what_happens_before_the_tiles_is_told_until_they_come(
+    dock: SegmentDock, slide: Any, slides: FakeSlides, press: Any, qtbot: Any
+) -> None:
+    slides.go.clear()
+    press(dock, wait=False)
+    qtbot.waitUntil(lambda: "Choosing" in dock.status.text(), timeout=PATIENCE)
+
+    slides.steps = threading.Semaphore(1)
+    slides.go.set()
+    qtbot.waitUntil(lambda: dock.status.text().startswith("Segmenting a case on cpu"), timeout=PATIENCE)
+
+    slides.steps.release(100)
+    qtbot.waitUntil(lambda: not dock.workers["segment"].running, timeout=PATIENCE)
+
+
 def test_the_mask_grows_while_it_works_and_tells_what_it_needs(
     viewer: Any, dock: SegmentDock, slide: Any, slides: FakeSlides, press: Any, qtbot: Any
 ) -> None:
