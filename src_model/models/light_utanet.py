@@ -20,7 +20,7 @@ class LightUTANet(UTANet):
     halo = 80
     larger_tiles: ClassVar[dict[int, int]] = {1024: 32}
     halo_varies = True
-    near_halo = 32
+    near_halo = 16
     defaults = MixtureOptions(
         light_decoder=True, light_aspp=True, hierarchical_experts=True, light_mixture=True
     )

@@ -26,12 +26,14 @@ from src_model.tiling.plan import Box, round_up
 _FARTHEST = 256
 """Context that suffices for every network, pixels."""
 _SIDE = 512
-_LEAST_WINDOWS, _MOST_WINDOWS, _TILES_EACH = 3, 8, 16
+_LEAST_WINDOWS, _MOST_WINDOWS, _TILES_EACH = 4, 6, 32
 """Windows that are looked at: more of a slide of more tiles, whose halo costs more."""
 _WHOLE = _SIDE + 2 * _FARTHEST
 _STEP = 16
-_ALLOWED = 0.0006
+_ALLOWED = 0.0007
 """Share of a tile's pixels that may differ: less than is promised, as it is measured on few windows."""
+_UNSEEN = 0.004
+"""What differs without any context where nobody looked; it counts as much as one of the windows."""
 
 Read = Callable[[Box], NDArray[Any]]
 Send = Callable[[Sequence[NDArray[Any]]], Sent]
@@ -43,11 +45,14 @@ class Context:
     Parameters
     ----------
     differing
-        Share of the pixels that change, by their distance from the edge of what is seen, pixels.
+        Share of the pixels that change, by their distance from the edge of what is seen, pixels; the mean
+        of some windows.
+    windows
+        How many.
     """
 
-    def __init__(self, differing: NDArray[np.float64]) -> None:
-        self._differing = differing
+    def __init__(self, differing: NDArray[np.float64], windows: int) -> None:
+        self._differing, self._windows = differing, windows
 
     def differing(self, tile: int, halo: int) -> float:
         """Share of the pixels of a square tile that change with such a halo."""
@@ -59,7 +64,12 @@ class Context:
         """The least halo with which hardly a pixel changes, a multiple of ``multiple``, pixels."""
         step = round_up(_STEP, multiple)
         choices = range(round_up(least, step), _FARTHEST, step)
-        return next((halo for halo in choices if self.differing(tile, halo) <= _ALLOWED), _FARTHEST)
+        return next((halo for halo in choices if self._expected(tile, halo) <= _ALLOWED), _FARTHEST)
+
+    def _expected(self, tile: int, halo: int) -> float:
+        """Of all such tiles. Few windows tell little of the rare places where much differs."""
+        unseen = _UNSEEN * (1 - halo / _FARTHEST) ** 2
+        return (self._windows * self.differing(tile, halo) + unseen) / (self._windows + 1)
 
 
 def fitting_plan(
@@ -120,4 +130,4 @@ def measure(network: Network, windows: list[Box], read: Read, send: Send, thresh
         differs = classes(alone, threshold) != classes(context, threshold)
         changed += np.bincount(distance.ravel(), differs.cpu().numpy().ravel(), _SIDE // 2)
         seen += 1
-    return Context(changed / np.bincount(distance.ravel()) / seen) if seen else None
+    return Context(changed / np.bincount(distance.ravel()) / seen, seen) if seen else None

@@ -63,7 +63,7 @@ def test_a_mask_in_tiles_is_that_of_the_whole_slide_however_far_the_network_look
 
     measured, constant = done(large, Wide), done(large, Constant)
 
-    assert 16 <= halo(measured) <= REACH + 16
+    assert REACH <= halo(measured) <= REACH + 64
     assert (measured.mask.levels[0][...] != whole).mean() <= 0.001
     assert halo(constant) == 8
     assert (constant.mask.levels[0][...] != whole).mean() > 0.001
@@ -98,7 +98,7 @@ def test_where_memory_does_not_suffice_to_measure_it_is_that_of_the_architecture
 
 
 def test_larger_tiles_need_less_of_it_as_less_of_them_lies_near_a_border() -> None:
-    context = Context(np.linspace(0.01, 0, 256))
+    context = Context(np.linspace(0.01, 0, 256), windows=5)
 
     halos = [context.halo_of(tile, least=0, multiple=32) for tile in (256, 1024, 4096)]
 
@@ -107,9 +107,16 @@ def test_larger_tiles_need_less_of_it_as_less_of_them_lies_near_a_border() -> No
     assert all(each % 32 == 0 for each in halos)
 
 
-def test_a_network_that_looks_nowhere_needs_the_least() -> None:
-    assert Context(np.zeros(256)).halo_of(512, least=32, multiple=16) == 32
+def test_the_fewer_windows_show_nothing_the_more_context_is_left_for_what_nobody_saw() -> None:
+    halos = [Context(np.zeros(256), windows).halo_of(512, least=0, multiple=16) for windows in (1, 2, 4, 99)]
+
+    assert halos == sorted(set(halos), reverse=True)
+    assert halos[-1] == 0
+
+
+def test_it_is_never_less_than_the_network_must_see() -> None:
+    assert Context(np.zeros(256), windows=99).halo_of(512, least=32, multiple=16) == 32
 
 
 def test_no_tile_needs_more_than_256_pixels() -> None:
-    assert Context(np.ones(256)).halo_of(512, least=0, multiple=16) == 256
+    assert Context(np.ones(256), windows=5).halo_of(512, least=0, multiple=16) == 256

@@ -177,8 +177,8 @@ def test_the_network_sees_the_tissue_and_its_context_only(
     area = Area(grid, None, Tissue(map_of_tissue, (10.0, 10.0)))
     [[tile]] = Plan(grid, area, Sizes(tile=512, halo=8, batch=1), required=4).groups
     assert tile.write == Box(0, 0, 512, 512)
-    assert tile.kept == Box(256, 0, 256, 512)
-    assert tile.read == Box(248, 0, 272, 520)
+    assert tile.kept == Box(256, 384, 128, 128)
+    assert tile.read == Box(248, 376, 144, 144)
 
     done = run(slide, model, tissue=Tissue(map_of_tissue, (10.0, 10.0)), objects=True, tile=512)
 
