@@ -23,8 +23,6 @@ from torch import Tensor
 
 STRIP_BYTES = 16 << 20
 """Of the widest map of an image while a layer runs on some rows after the other."""
-PART_PIXELS = 1 << 21
-"""Of an image, for which its wide maps exist at a time where parts of it can be computed by themselves."""
 _LEAST = 1 << 20
 """Bytes from which on a map lies in the block."""
 _STEP = 4096
@@ -37,12 +35,10 @@ class Maps:
     ----------
     strip_bytes : int
         How many the widest map of an image may take in a layer that runs in strips.
-    part_pixels : int
-        Pixels of an image that go through wide layers at a time, see :mod:`src_model.inference.parts`.
     """
 
     def __init__(self) -> None:
-        self.strip_bytes, self.part_pixels = STRIP_BYTES, PART_PIXELS
+        self.strip_bytes = STRIP_BYTES
         self._block: _Block | None = None
 
     @contextmanager
@@ -58,14 +54,13 @@ class Maps:
             self._block = None
 
     @contextmanager
-    def smaller(self, share: float) -> Iterator[None]:
-        """Inside, strips and parts are a share of what they are, as inputs are that stand for larger ones."""
-        usual = self.strip_bytes, self.part_pixels
-        self.strip_bytes, self.part_pixels = (round(count * share) for count in usual)
+    def smaller_strips(self, share: float) -> Iterator[None]:
+        """Inside, strips take only a share of their bytes, as inputs do that stand for larger ones."""
+        usual, self.strip_bytes = self.strip_bytes, round(self.strip_bytes * share)
         try:
             yield
         finally:
-            self.strip_bytes, self.part_pixels = usual
+            self.strip_bytes = usual
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """A map (B, C, Y, X) of any values, channels last in memory."""

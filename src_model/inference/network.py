@@ -21,7 +21,6 @@ from src_model.errors import CheckpointError, ModelError
 from src_model.events import Control
 from src_model.inference.maps import Maps
 from src_model.inference.optimise import fit_to_device, optimise
-from src_model.inference.parts import logits_of_part
 from src_model.inference.precision import choose_precision
 from src_model.inference.replay import Forward, Replay
 from src_model.inference.transfer import Sent, Transfer
@@ -204,12 +203,11 @@ class Network:
         return result
 
     def _forward(self, x: Tensor, part: Box | None = None) -> Tensor:
-        chosen = {"top_k": self.top_k, "domain": self.domain}
-        if isinstance(self.model, UTANet):
-            pixels = self.maps.part_pixels if self.shares_processors else x[0, 0].numel()
-            return logits_of_part(self.model, x, part, pixels, **chosen).float()
-        result: Segmentation = self.model(x, **chosen)
-        return (result.logits if part is None else result.logits[(..., *part.slices)]).float()
+        cuts = isinstance(self.model, UTANet)
+        wanted = {"part": part} if cuts else {}
+        result: Segmentation = self.model(x, top_k=self.top_k, domain=self.domain, **wanted)
+        logits = result.logits if part is None or cuts else result.logits[(..., *part.slices)]
+        return logits.float()
 
     def _try(
         self, images: NDArray[np.float32] | Sent, task: Callable[[SegmentationModel, Tensor], T]

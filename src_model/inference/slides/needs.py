@@ -133,7 +133,7 @@ def _measured_peak(network: Network, pixels: int, kept: float, held: bool) -> fl
     margin = round((1 - kept) * _ROWS / 2)
     images = np.zeros((1, network.in_channels, _ROWS, _COLUMNS), np.float32)
     with ExitStack() as until:
-        until.enter_context(network.maps.smaller(share))
+        until.enter_context(network.maps.smaller_strips(share))
         if held and pools.names:
             with pools.recording():
                 network.logits(images[..., :_COLUMNS, :], steady=False)
