@@ -129,7 +129,7 @@ class Network:
     @property
     def readers(self) -> int:
         """Threads that read and prepare tiles."""
-        return 1 if self.shares_processors else min(8, os.cpu_count() or 2)
+        return min(2 if self.shares_processors else 8, os.cpu_count() or 2)
 
     @property
     def largest_tile(self) -> int:

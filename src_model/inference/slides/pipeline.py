@@ -94,8 +94,10 @@ def flow(
             made = compute(item, future.result())
             computed += time.perf_counter() - begun
             writing.append(writer_pool.submit(write, item, made))
-            read_ahead(ahead)
-            if apart and waited < _SLOW * computed:
+            in_turns = apart and waited < _SLOW * computed
+            if not (in_turns and reading):  # several items are read at a time
+                read_ahead(ahead)
+            if in_turns:
                 wait_for([*writing, *(future for _, future in reading)])
             # Who looks on gets the first result at once; later ones need not hold up the next item.
             while writing and (first or writing[0].done() or len(writing) > ahead):

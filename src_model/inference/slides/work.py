@@ -23,7 +23,7 @@ from src_model.inference.global_pools import GlobalPools
 from src_model.inference.network import MemoryRanOut, Network, classes, probabilities
 from src_model.inference.prepare import Preparation, batch_of, is_constant
 from src_model.inference.slides.area import Area
-from src_model.inference.slides.context import fitting_plan
+from src_model.inference.slides.context import fitting_plan, record
 from src_model.inference.slides.grid import GridReader, check_channels, choose_grid, notes_on_resolution
 from src_model.inference.slides.job import Fingerprint, describe_job, find_output
 from src_model.inference.slides.needs import check_memory
@@ -92,10 +92,11 @@ class SlideWork:
         self.path = find_output(slide, out, job)
         earlier = LabelPyramid.open(self.path) if self.path.exists() else None
         if earlier is None:
-            self._sizes, self._plan = fitting_plan(
+            self._sizes, self._plan, pools = fitting_plan(
                 request, network, self.grid, self._area, self.reader.read, self._sent
             )
         else:
+            pools = None
             self._sizes = Sizes(**earlier.provenance["plan"])
             self._plan = Plan(self.grid, self._area, self._sizes, network.model.required_multiple)
         self.tiles = self._plan.tiles
@@ -111,6 +112,8 @@ class SlideWork:
             check_memory(self.needs, self.name)
             self.needs.check_disk(self.path.parent)
         self.mask = earlier or self._new(job)
+        if pools is not None:
+            self.mask.note(pools=pools)
 
     @property
     def left(self) -> list[Group]:
@@ -137,10 +140,7 @@ class SlideWork:
             groups, done = self._plan.samples(), 0
             for boxes in groups:
                 self._control.check()
-                read = map(self.reader.read, boxes)
-                if images := [image for image in read if not is_constant(image)]:
-                    with pools.recording():
-                        self._network.logits(self._sent(images), steady=False)
+                record(self._network, pools, boxes, self.reader.read, self._sent)
                 done += len(boxes)
                 yield done, sum(map(len, groups))
             held = pools.values
