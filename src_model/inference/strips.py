@@ -24,7 +24,7 @@ from src_model.models.mixture_ends import Dock
 from src_model.models.mobilenet import InvertedResidual, MobileNetV2Encoder
 from src_model.models.skips import MixtureOfSkips
 from src_model.models.utanet import UTANet
-from src_model.tiling.plan import round_up
+from src_model.tiling.plan import Box, round_up
 
 _LEAST = 32
 """Rows of a strip for each that is looked at beyond it."""
@@ -199,20 +199,18 @@ class JoinedASPP(ASPP):
 
     def __init__(self, aspp: ASPP, maps: Maps) -> None:
         nn.Module.__init__(self)
-        for name, part in aspp.named_children():
-            self.add_module(name, part)
-        self.maps = maps
+        for name, child in aspp.named_children():
+            self.add_module(name, child)
+        self.dilations, self.maps = aspp.dilations, maps
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``."""
+    def forward(self, x: Tensor, part: Box | None = None) -> Tensor:
+        """As the ASPP."""
         joined: Tensor | None = None
-        for number, branch in enumerate((self.point, *self.dilated)):
-            seen = branch(x)
+        for number, seen in enumerate(self.branches(x, part)):
             width = seen.shape[1]
             if joined is None:
-                shape = (len(x), (len(self.dilated) + 2) * width, *x.shape[2:])
+                shape = (len(x), (len(self.dilated) + 2) * width, *seen.shape[2:])
                 joined = self.maps.empty(shape, seen.dtype, x.device)
-                joined[:, -width:] = self.pooled(self.pool(x))
             joined[:, number * width : (number + 1) * width] = seen
         result: Tensor = self.project(joined)
         return result

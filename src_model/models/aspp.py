@@ -6,12 +6,14 @@ Hierarchical UTANet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from src_model.models.blocks import GlobalPool, conv_bn_relu
+from src_model.models.blocks import GlobalPool, conv_bn_relu, part_of
+from src_model.tiling.plan import Box, around
 
 
 class ASPP(nn.Module):
@@ -31,6 +33,7 @@ class ASPP(nn.Module):
         self, in_channels: int, out_channels: int, *, dilations: Sequence[int] = (6, 12), light: bool = True
     ) -> None:
         super().__init__()
+        self.dilations = tuple(dilations)
         self.point = conv_bn_relu(in_channels, out_channels, 1)
         branch = _separable if light else _dilated
         self.dilated = nn.ModuleList(branch(in_channels, out_channels, dilation) for dilation in dilations)
@@ -39,12 +42,28 @@ class ASPP(nn.Module):
         self.pooled = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.ReLU(inplace=True))
         self.project = conv_bn_relu((2 + len(self.dilated)) * out_channels, out_channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``."""
-        pooled = self.pooled(self.pool(x)).expand(-1, -1, *x.shape[2:])
-        seen = [self.point(x), *(branch(x) for branch in self.dilated), pooled]
-        result: Tensor = self.project(torch.cat(seen, dim=1))
+    def forward(self, x: Tensor, part: Box | None = None) -> Tensor:
+        """``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``, or to what that is in a part of it."""
+        result: Tensor = self.project(torch.cat(list(self.branches(x, part)), dim=1))
         return result
+
+    def branches(self, x: Tensor, part: Box | None = None) -> Iterator[Tensor]:
+        """What is joined, ``(B, out_channels, H, W)`` each; all of ``x`` is seen, only the part is made."""
+        here = x if part is None else part_of(x, part)
+        yield self.point(here)
+        for branch, dilation in zip(self.dilated, self.dilations, strict=True):
+            yield branch(x) if part is None else _made_in(part, cast(nn.Sequential, branch), x, dilation)
+        yield self.pooled(self.pool(x)).expand(-1, -1, *here.shape[2:])
+
+
+def _made_in(part: Box, branch: nn.Sequential, x: Tensor, reach: int) -> Tensor:
+    """A part of what a branch makes of a map; its first layer looks ``reach`` pixels far, the others nowhere."""
+    seen = around(part, halo=reach, multiple=1, height=x.shape[2], width=x.shape[3])
+    first, *others = branch
+    made: Tensor = part_of(first(part_of(x, seen)), part.moved(-seen.y, -seen.x))
+    for layer in others:
+        made = layer(made)
+    return made
 
 
 def _dilated(in_channels: int, out_channels: int, dilation: int) -> nn.Sequential:

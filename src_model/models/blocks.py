@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from src_model.tiling.plan import Box
+
 CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 BATCH_NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 AREA_POOL: dict[int, Callable[..., Tensor]] = {2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
@@ -144,3 +146,14 @@ def crop_to(x: Tensor, size: Sequence[int]) -> Tensor:
     for axis, length in enumerate(size):
         x = x.narrow(2 + axis, 0, length)
     return x
+
+
+def part_of(x: Tensor, part: Box, stride: int = 1) -> Tensor:
+    """A part of a map ``(B, C, H, W)``; ``part`` is in pixels, of which the map has one in ``stride``.
+
+    Its channels lie last in memory if those of the map do. Layers are much slower on a view with gaps.
+    """
+    (top, bottom), (left, right) = ((span.start // stride, span.stop // stride) for span in part.slices)
+    cut = x[:, :, top:bottom, left:right]
+    last = isinstance(x, Tensor) and x.is_contiguous(memory_format=torch.channels_last)
+    return cut.contiguous(memory_format=torch.channels_last) if last else cut

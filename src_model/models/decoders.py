@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from src_model.models.blocks import conv_bn_relu
+from src_model.models.blocks import conv_bn_relu, part_of
 from src_model.tiling.plan import Box, around
 
 
@@ -92,14 +92,3 @@ class UNetDecoder(nn.Module):
             x = self.ups[-1 - level](below, part_of(features[level], wanted, stride))
             seen = wanted
         return part_of(x, part.moved(-seen.y, -seen.x))
-
-
-def part_of(x: Tensor, part: Box, stride: int = 1) -> Tensor:
-    """A part of a map ``(B, C, H, W)``; ``part`` is in pixels, of which the map has one in ``stride``.
-
-    Its channels lie last in memory if those of the map do. Layers are much slower on a view with gaps.
-    """
-    (top, bottom), (left, right) = ((span.start // stride, span.stop // stride) for span in part.slices)
-    cut = x[:, :, top:bottom, left:right]
-    last = isinstance(x, Tensor) and x.is_contiguous(memory_format=torch.channels_last)
-    return cut.contiguous(memory_format=torch.channels_last) if last else cut

@@ -7,6 +7,7 @@ through :class:`src_model.models.skips.MixtureOfSkips`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -15,12 +16,12 @@ from src_model.errors import ModelError
 from src_model.models.aspp import ASPP
 from src_model.models.backbones import ENCODER_NAMES, make_encoder
 from src_model.models.base import SegmentationModel, check_count, check_no_domain
-from src_model.models.blocks import conv_bn_relu, crop_to, init_weights, pad_to_multiple
-from src_model.models.decoders import UNetDecoder, part_of
+from src_model.models.blocks import conv_bn_relu, crop_to, init_weights, pad_to_multiple, part_of
+from src_model.models.decoders import UNetDecoder
 from src_model.models.experts import Routing, check_top_k
 from src_model.models.options import MixtureOptions, NetworkOptions
 from src_model.models.skips import MixtureOfSkips, Segmentation
-from src_model.tiling.plan import Box, around
+from src_model.tiling.plan import Box, around, round_up
 
 
 class UTANet(SegmentationModel):
@@ -163,10 +164,11 @@ class UTANet(SegmentationModel):
         chosen = self._top_k
         if top_k is not None and self.num_experts:
             chosen = check_top_k(top_k, self.num_experts)
-        levels = self.features(x) if features is None else list(features)
-        wanted = part
+        near, wanted = None, part
         if part is not None and self.near_halo is not None:
-            levels, wanted = self._near(levels, part, self.near_halo)
+            near = self._near(part, x.shape)
+            wanted = part.moved(-near.y, -near.x)
+        levels = self.features(x, near) if features is None else self._cut(features, near)
         decision: Routing | None = None
         if self.mixture is None:
             if routing is not None:
@@ -182,31 +184,41 @@ class UTANet(SegmentationModel):
             crop_to(logits, size), balance, tuple(crop_to(side, size) for side in auxiliary), decision
         )
 
-    def _near(self, levels: list[Tensor], part: Box, halo: int) -> tuple[list[Tensor], Box]:
-        """Of each level a part of the image with what is near it, and where the part lies in that."""
-        multiple = self.required_multiple
-        height, width = levels[0].shape[2:]
-        near = around(part, halo=halo, multiple=multiple, height=height, width=width)
-        strides = self.encoder.strides
-        cut = [part_of(level, near, stride) for level, stride in zip(levels, strides, strict=True)]
-        return cut, part.moved(-near.y, -near.x)
-
-    def features(self, x: Tensor) -> list[Tensor]:
+    def features(self, x: Tensor, part: Box | None = None) -> list[Tensor]:
         """What encoder and bottleneck make of a batch, without any mixing.
 
         Parameters
         ----------
         x
             As for :meth:`forward`.
+        part
+            Of the padded image, that alone is wanted; cut at multiples of ``required_multiple``.
 
         Returns
         -------
         list of Tensor
-            ``(B, C, H / s, W / s)`` of the padded image for each level's channels C and stride s, finest
-            first.
+            ``(B, C, H / s, W / s)`` of the padded image, or of the part, for each level's channels C and
+            stride s, finest first.
         """
         *fine, deepest = self.encoder(pad_to_multiple(x, self.required_multiple))
-        return [*fine, self.bottleneck(deepest)]
+        if part is None or not isinstance(self.bottleneck, ASPP):
+            return self._cut([*fine, self.bottleneck(deepest)], part)
+        cells = Box(*(length // self.encoder.strides[-1] for length in astuple(part)))
+        return [*self._cut(fine, part), self.bottleneck(deepest, cells)]
+
+    def _near(self, part: Box, size: Sequence[int]) -> Box:
+        """What the mixture sees of a padded image for a part of it."""
+        assert self.near_halo is not None
+        multiple = self.required_multiple
+        height, width = (round_up(length, multiple) for length in size[2:])
+        return around(part, halo=self.near_halo, multiple=multiple, height=height, width=width)
+
+    def _cut(self, levels: Sequence[Tensor], part: Box | None) -> list[Tensor]:
+        if part is None:
+            return list(levels)
+        return [
+            part_of(level, part, stride) for level, stride in zip(levels, self.encoder.strides, strict=True)
+        ]
 
     def _decode(self, features: list[Tensor], part: Box | None) -> tuple[Tensor, list[Tensor]]:
         """Logits and auxiliary logits of a part of the finest level, ``None`` = of the padded size."""

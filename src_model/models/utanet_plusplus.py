@@ -6,8 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from src_model.models.blocks import resize
-from src_model.models.decoders import part_of
+from src_model.models.blocks import part_of, resize
 from src_model.models.full_scale import FullScaleDecoder
 from src_model.models.options import PlusPlusOptions
 from src_model.models.utanet import UTANet

@@ -7,12 +7,14 @@ import torch
 from torch import nn
 
 from src_model.errors import ModelError
+from src_model.models.aspp import ASPP
 from src_model.models.backbones import ENCODER_NAMES, make_encoder
 from src_model.models.experts import RouterBank
 from src_model.models.profile import count_gmac, count_parameters
 from src_model.models.receptive_experts import GlobalExpert, LocalExpert
 from src_model.models.registry import create_model, models_with_weights
 from src_model.models.skips import MixtureOfSkips
+from src_model.tiling.plan import Box
 
 
 @pytest.mark.parametrize(
@@ -202,3 +204,13 @@ def test_each_decoder_level_of_plusplus_sees_all_five() -> None:
             not torch.equal(a, b) for a, b in zip(after[: changed + 1], before[: changed + 1], strict=True)
         )
         assert not torch.equal(after[3], before[3])
+
+
+@pytest.mark.parametrize("light", [True, False])
+@pytest.mark.parametrize("part", [Box(0, 0, 20, 30), Box(0, 12, 9, 18), Box(7, 5, 6, 8)], ids=str)
+def test_an_aspp_sees_all_of_a_map_to_make_a_part_of_the_result(light: bool, part: Box) -> None:
+    aspp = ASPP(8, 4, light=light).eval()
+    x = torch.randn(2, 8, 20, 30)
+
+    with torch.no_grad():
+        assert torch.allclose(aspp(x, part), aspp(x)[(..., *part.slices)], atol=1e-6)

@@ -26,9 +26,7 @@ from src_model.tiling.plan import Box, round_up
 
 _FARTHEST = 256
 """Context that suffices for every network, pixels."""
-_SIDE = 512
-_LEAST_WINDOWS, _MOST_WINDOWS, _TILES_EACH = 4, 8, 16
-"""Windows that are looked at: more of a slide of more tiles, whose halo costs more."""
+_SIDE, _WINDOWS = 512, 4
 _WHOLE = _SIDE + 2 * _FARTHEST
 _STEP = 16
 _ALLOWED = 0.0007
@@ -104,8 +102,7 @@ def fitting_plan(
     if request.halo is None and model.halo_varies:
         tile = request.tile or network.largest_tile
         rough = Plan(grid, area, Sizes(tile, model.halo_of(tile), 1), model.required_multiple)
-        count = min(_LEAST_WINDOWS + rough.tiles // _TILES_EACH, _MOST_WINDOWS)
-        windows = rough.windows(_WHOLE, count) if rough.tiles > 1 else []
+        windows = rough.windows(_WHOLE, _WINDOWS) if rough.tiles > 1 else []
         context = None
         if windows:
             for boxes in rough.samples():
