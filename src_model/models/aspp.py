@@ -57,7 +57,7 @@ class ASPP(nn.Module):
 
 
 def _made_in(part: Box, branch: nn.Sequential, x: Tensor, reach: int) -> Tensor:
-    """A part of what a branch makes of a map; its first layer looks ``reach`` pixels far, the others nowhere."""
+    """A part of what a branch makes of a map; only its first layer looks around, ``reach`` pixels far."""
     seen = around(part, halo=reach, multiple=1, height=x.shape[2], width=x.shape[3])
     first, *others = branch
     made: Tensor = part_of(first(part_of(x, seen)), part.moved(-seen.y, -seen.x))

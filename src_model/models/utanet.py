@@ -217,7 +217,7 @@ class UTANet(SegmentationModel):
         if part is None:
             return list(levels)
         return [
-            part_of(level, part, stride) for level, stride in zip(levels, self.encoder.strides, strict=True)
+            part_of(level, part, stride) for level, stride in zip(levels, self.encoder.strides, strict=False)
         ]
 
     def _decode(self, features: list[Tensor], part: Box | None) -> tuple[Tensor, list[Tensor]]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from src_model.inference.global_pools import GlobalPools
 from src_model.inference.later import Later, MadeLater, rows_of
 from src_model.inference.maps import Maps
 from src_model.inference.optimise import optimise
@@ -94,6 +95,33 @@ def test_a_part_in_strips_is_that_of_the_whole(name: str) -> None:
 
     whole = model(x).logits
     assert torch.allclose(found, whole[(..., *part.slices)], rtol=1e-4, atol=1e-6 * float(whole.abs().max()))
+
+
+@pytest.mark.parametrize("name", ["light-utanet", "light-utanet-mobile", "light-utanet-slim"])
+@pytest.mark.parametrize("strips", [False, True])
+@torch.inference_mode()
+def test_of_a_light_network_the_encoder_and_the_aspp_alone_look_beyond_what_is_near(
+    name: str, strips: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = optimise(create_model(name, base_channels=16).eval())
+    monkeypatch.setattr(type(model), "near_halo", 64)
+    if strips:
+        run_in_strips(model, Maps())
+    x, part = torch.randn(1, 3, 320, 352), Box(128, 144, 64, 80)
+    pools = GlobalPools(model)
+    with pools.recording():
+        model(x)
+    mixed: list[tuple[int, ...]] = []
+    model.mixture.register_forward_pre_hook(  # type: ignore[union-attr]
+        lambda _mixture, given: mixed.append(tuple(given[0][1].shape[2:]))
+    )
+
+    with pools.held():
+        whole = model(x).logits
+        found = model(x, part=part).logits
+
+    assert torch.allclose(found, whole[(..., *part.slices)], rtol=1e-3, atol=1e-5 * float(whole.abs().max()))
+    assert mixed == [(160, 176), (96, 104)]
 
 
 @torch.inference_mode()
