@@ -16,6 +16,7 @@ from src_model.events import EpochFinished, RunFinished
 from src_model.models.checkpoint import load_checkpoint
 from src_model.models.registry import create_model
 from src_model.models.utanet import UTANet
+from src_model.tiling.plan import Box
 from src_model.training import frozen
 from src_model.training.frozen import bytes_of_features, frozen_features
 from src_model.training.stages import build_network, plan_stages
@@ -98,10 +99,10 @@ def _encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     features = UTANet.features
 
-    def count(self: UTANet, x: torch.Tensor) -> list[torch.Tensor]:
+    def count(self: UTANet, x: torch.Tensor, part: Box | None = None) -> list[torch.Tensor]:
         if self.mixture is not None:
             sizes.append(len(x))
-        return features(self, x)
+        return features(self, x, part)
 
     monkeypatch.setattr(UTANet, "features", count)
     return sizes
