@@ -24,6 +24,7 @@ from src_model.device import autocast
 from src_model.inference.global_pools import GlobalPools, Values
 from src_model.inference.network import Network
 from src_model.inference.prepare import Preparation
+from src_model.models.utanet import UTANet
 from src_model.tiling.plan import Box
 
 OVERLAP = 0.25
@@ -90,8 +91,8 @@ def prepared(level: Level, network: Network) -> Tensor:
 def forward(network: Network, x: Tensor, part: Box | None = None) -> Tensor:
     """Logits of a batch, as :meth:`Network.logits` gives them."""
     x = x.contiguous(memory_format=torch.channels_last)
-    near = {} if part is None else {"part": part}
-    logits: Tensor = network.model(x, top_k=network.top_k, domain=network.domain, **near).logits
+    wanted = {"part": part} if isinstance(network.model, UTANet) else {}  # the others compute all
+    logits: Tensor = network.model(x, top_k=network.top_k, domain=network.domain, **wanted).logits
     return logits.float()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from torch import Tensor, nn
@@ -60,8 +59,7 @@ class Later:
     def rows(self, low: int, high: int) -> Tensor:
         """Those from ``low`` to before ``high``, ``(B, C, high - low, X)``."""
         # All columns are made: to pick some of a source of many channels takes longer.
-        first, last = ((self._part.y + row) / self._up for row in (low, high))
-        start, stop = math.floor(first), math.ceil(last)
+        start, stop = (self._part.y + low) // self._up, -(-(self._part.y + high) // self._up)
         # As many rows at the edges as elsewhere: layers are set up once for each size.
         length = self._source.shape[2]
         window = min(stop - start + 2 * self._margin, length)
