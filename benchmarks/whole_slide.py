@@ -3,7 +3,7 @@
 Three comparisons in one run, on the same machine with nothing else to do. *Share*: the tiles of a slide
 with 40 % tissue, times the time of the network alone for one of its size, over the time of the whole job from
 opening the file to the finished pyramid. The speed of a machine changes within seconds, so the network is
-timed after each tile, while the clock of the job stands still: each size as often as the slide has it.
+timed after each tile, while the clock of the job stands still: each of the tiles once, in another order.
 *Region*: an all-tissue slide, by the project and by MONAI's ``sliding_window_inference`` with the same
 rewritten network, overlap 0.25 and windows as large as what the project reads. *Slide*: the same for the
 slide with 40 % tissue, of which the project sees only the tissue, before and after MONAI. Masks of the region
@@ -22,7 +22,6 @@ import random
 import statistics
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,16 +44,13 @@ from src_model.inference.global_pools import Values
 from src_model.inference.network import Network
 from src_model.inference.prepare import Preparation
 from src_model.inference.slides.area import Area
-from src_model.inference.slides.grid import choose_grid
+from src_model.inference.slides.grid import GridReader, choose_grid
 from src_model.inference.slides.needs import peak_of_maps
 from src_model.inference.slides.plan import Plan, Sizes
 from src_model.inference.slides.tissue import find_tissue
 from src_model.memory import kept_memory
 from src_model.metrics.pixel import dice
-from src_model.tiling.plan import Box
-
-Size = tuple[int, int, Box]
-"""Height and width of what a tile reads, and what of it is kept."""
+from src_model.tiling.plan import Tile
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,38 +90,26 @@ class Job:
         return path if path.is_file() else write_slide(path, Tissue(side, share))
 
 
-def samples_of(
-    slide: Path, network: Network, side: int, batch: int, *, tissue: bool, count: int = 4
-) -> list[Tensor]:
-    """Some inputs of the network, from within the tissue or anywhere: its routers choose as on the slide."""
-    opened = open_slide(slide)
-    level, where = opened.levels[0], find_tissue(opened) if tissue else None
-    rng, found = np.random.default_rng(0), list[Tensor]()
-    for _ in range(10_000):
-        y, x = (int(rng.integers(max(length - side, 0) + 1)) // 16 * 16 for length in level.size_yx)
-        if where is None or where.at(y, x, side, side, (1.0, 1.0)).mean() > 0.9:
-            part = level[y : y + side, x : x + side]
-            found.append(torch.from_numpy(Preparation.of(part, network)(part)))
-        if len(found) == count * batch:
-            return list(torch.stack(found).split(batch))
-    raise SystemExit(f"{slide} has too little tissue for windows of {side} pixels.")
+def sample_of(slide: Path, network: Network, side: int) -> Tensor:
+    """An input of the network from the middle of a slide, ``(1, C, side, side)``."""
+    level = open_slide(slide).levels[0]
+    y, x = ((length - side) // 2 for length in level.size_yx)
+    part = level[y : y + side, x : x + side]
+    return torch.from_numpy(Preparation.of(part, network)(part)[np.newaxis])
 
 
 class Between:
-    """Times the network alone after each tile of a job, for a tile of another place and each size in turn.
+    """Times the network alone after each tile of a job, for another one of them in turn.
 
-    Each size comes as often as the slide has it, so that ``seconds`` is what all of its tiles take.
+    Each comes once, so that ``seconds`` is what all tiles of the slide take.
     """
 
-    def __init__(
-        self, network: Network, sizes: Counter[Size], samples: list[Tensor], held: Values | None
-    ) -> None:
-        self._network, self._samples, self._held = network, samples, held
-        self._sizes = list(sizes.elements())
-        random.Random(0).shuffle(self._sizes)
+    def __init__(self, network: Network, reader: GridReader, tiles: list[Tile], held: Values | None) -> None:
+        self._network, self._reader, self._held = network, reader, held
+        self._tiles = random.Random(0).sample(tiles, len(tiles))
         self.seconds = 0.0
-        for size in sizes:
-            self._time(size, samples[0])
+        for tile in {(tile.read.height, tile.read.width, tile.keep): tile for tile in tiles}.values():
+            self._time(tile)
 
     def begin(self) -> None:
         """A job."""
@@ -133,12 +117,12 @@ class Between:
 
     def __call__(self, done: int) -> None:
         """After so many tiles."""
-        self.seconds += self._time(self._sizes[done - 1], self._samples[done % len(self._samples)])
+        self.seconds += self._time(self._tiles[done - 1])
 
-    def _time(self, size: Size, x: Tensor) -> float:
-        height, width, part = size
-        seen = [x[..., :height, :width]]
-        return network_alone(self._network, seen, repeats=1, held=self._held, part=part).seconds
+    def _time(self, tile: Tile) -> float:
+        pixels = self._reader.read(tile.read)
+        seen = [torch.from_numpy(Preparation.of(pixels, self._network)(pixels)[np.newaxis])]
+        return network_alone(self._network, seen, repeats=1, held=self._held, part=tile.keep).seconds
 
 
 def share_of_network(job: Job, network: Network, slide: Path, rounds: int) -> list[dict[str, Any]]:
@@ -146,13 +130,13 @@ def share_of_network(job: Job, network: Network, slide: Path, rounds: int) -> li
     rows = []
     _, _, notes = job.segment(job.slide(4096, 0.4), tissue=True)
     notes["plan"] = job.plan_of(slide)
-    sizes, held, batch = sizes_read(slide, network, notes), notes.get("pools"), notes["plan"]["batch"]
-    samples = samples_of(slide, network, read_side(notes), batch, tissue=True)
+    reader, tiles = tiles_of(slide, network, notes)
+    held = notes.get("pools")
     # Its maps lie in a block of its own that is there before the job begins: what the job may take is counted
     # from then on, and what it gives back is not theirs.
-    pixels = samples[0][:, 0].numel()
+    pixels = max(tile.read.height * tile.read.width for tile in tiles)
     with network.maps.reserved(int(peak_of_maps(network, pixels, held=held is not None) * pixels)):
-        between = Between(network, sizes, samples, held)
+        between = Between(network, reader, tiles, held)
         for _ in range(rounds):
             between.begin()
             run, _, _ = job.segment(slide, tissue=True, between=between)
@@ -161,9 +145,9 @@ def share_of_network(job: Job, network: Network, slide: Path, rounds: int) -> li
                     "slide": slide.name,
                     "halo": notes["plan"]["halo"],
                     "tiles": len(run.tiles),
-                    "sizes": len(sizes),
-                    "mpx": megapixels(sizes),
-                    "batch": batch,
+                    "sizes": len({(tile.read.height, tile.read.width, tile.keep) for tile in tiles}),
+                    "mpx": megapixels(tiles),
+                    "batch": notes["plan"]["batch"],
                     "network_s": between.seconds,
                     "job_s": run.seconds,
                     "first_s": run.first_tile,
@@ -173,19 +157,18 @@ def share_of_network(job: Job, network: Network, slide: Path, rounds: int) -> li
     return rows
 
 
-def sizes_read(slide: Path, network: Network, notes: dict[str, Any]) -> Counter[Size]:
-    """What the tiles of the tissue read, and how often."""
+def tiles_of(slide: Path, network: Network, notes: dict[str, Any]) -> tuple[GridReader, list[Tile]]:
+    """The tiles of the tissue, and what reads them."""
     opened = open_slide(slide)
     grid = choose_grid(opened, network.pixel_size_um, float(np.mean(opened.pixel_size_um)))
     area = Area(grid, None, find_tissue(opened))
     plan = Plan(grid, area, Sizes(**notes["plan"]), network.model.required_multiple)
-    tiles = (tile for group in plan.groups for tile in group)
-    return Counter((tile.read.height, tile.read.width, tile.keep) for tile in tiles)
+    return GridReader(opened, grid), [tile for group in plan.groups for tile in group]
 
 
-def megapixels(sizes: Counter[Size]) -> float:
+def megapixels(tiles: list[Tile]) -> float:
     """What goes through the network's encoder."""
-    return round(sum(count * height * width for (height, width, _), count in sizes.items()) / 1e6, 1)
+    return round(sum(tile.read.height * tile.read.width for tile in tiles) / 1e6, 1)
 
 
 def read_side(notes: dict[str, Any]) -> int:
@@ -203,8 +186,8 @@ def compare_region(
         run, mine, notes = job.segment(slide, tissue=False)
         if window is None:
             side = read_side(notes)
-            sample = samples_of(slide, network, side, 1, tissue=False)[0]
-            window = Window(side, best_batch(network, sample), notes.get("pools"))
+            batch = best_batch(network, sample_of(slide, network, side))
+            window = Window(side, batch, notes.get("pools"))
         theirs = run_monai(level, network, window)
         rows.append(row_of(number, run, run.megapixels(notes["plan"]["halo"]), theirs))
         far = away_from_borders(theirs.mask.shape, window.side, notes["plan"]["halo"])
@@ -223,7 +206,7 @@ def compare_slide(job: Job, network: Network, slide: Path, window: Window) -> li
     before, _, notes = job.segment(slide, tissue=True)
     theirs = run_monai(open_slide(slide).levels[0], network, replace(window, held=notes.get("pools")))
     after, _, _ = job.segment(slide, tissue=True)
-    seen = megapixels(sizes_read(slide, network, notes))
+    seen = megapixels(tiles_of(slide, network, notes)[1])
     return [row_of(when, run, seen, theirs) for when, run in (("before", before), ("after", after))]
 
 

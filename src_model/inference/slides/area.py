@@ -15,8 +15,8 @@ from src_model.tiling.plan import Box
 if TYPE_CHECKING:
     from src_model.inference.slides.tissue import Tissue
 
-_LOOKS = 64
-"""A tile is looked at on a lattice of so many points a side to see whether an outline touches it."""
+_LOOKS = 8
+"""Points of an outline's line for each square that it passes through."""
 
 
 class Area:
@@ -47,21 +47,22 @@ class Area:
                 "The region lies outside of the slide; draw it on the slide, or choose all of it."
             )
 
-    def touches(self, box: Box) -> bool:
-        """Whether any pixel of a box of the mask may be segmented."""
-        if self._tissue is not None and not self._tissue.touches(self._grid.on_slide(box)):
-            return False
-        if self._outlines is None:
-            return True
-        if not any(_touches(points, box) for points in self._outlines):
-            return False
-        return self._tissue is None or bool(np.any(self.at(box)))
-
-    def fills(self, box: Box) -> bool:
-        """Whether all of a box of the mask is segmented, as far as a look at some of its pixels tells."""
-        if self._tissue is not None and not self._tissue.fills(self._grid.on_slide(box)):
-            return False
-        return self._outlines is None or any(_looked(points, box).all() for points in self._outlines)
+    def touched(self, box: Box, step: int) -> NDArray[np.bool_]:
+        """Which squares of ``step`` pixels of a box of the mask have pixels that may be segmented."""
+        rows, columns = (
+            np.append(np.arange(start, end, step), end)
+            for start, end in ((box.y, box.y_end), (box.x, box.x_end))
+        )
+        touched = np.ones((len(rows) - 1, len(columns) - 1), bool)
+        if self._tissue is not None:
+            height, width = self._grid.scale
+            touched = self._tissue.touched(rows * height, columns * width)
+        if self._outlines is not None and touched.any():
+            drawn = np.zeros_like(touched)
+            for points in self._outlines:
+                _mark(drawn, (points + 0.5 - (box.y, box.x)) / step)
+            touched &= drawn
+        return touched
 
     def at(self, box: Box) -> NDArray[np.bool_] | None:
         """Which pixels of a box are segmented; ``None`` = all."""
@@ -91,21 +92,17 @@ class Area:
         return bool((high >= -0.5).all() and (low < np.asarray(self._grid.shape) - 0.5).all())
 
 
-def _touches(points: NDArray[np.float64], box: Box) -> bool:
-    low, high = points.min(axis=0), points.max(axis=0)
-    if high[0] < box.y or low[0] > box.y_end or high[1] < box.x or low[1] > box.x_end:
-        return False
-    corner, size = np.array([box.y, box.x]), np.array([box.height, box.width])
-    inside = (points >= corner) & (points < corner + size)
-    return bool(inside.all(axis=1).any() or _looked(points, box).any())
-
-
-def _looked(points: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:
-    """Whether the points of a lattice over a box lie in an outline."""
-    corner, size = np.array([box.y, box.x]), np.array([box.height, box.width])
-    shrink = np.maximum(size / _LOOKS, 1)
-    few = np.ceil(size / shrink).astype(int)
-    return _filled((points - corner + 0.5) / shrink - 0.5, Box(0, 0, int(few[0]), int(few[1])))
+def _mark(squares: NDArray[np.bool_], points: NDArray[np.float64]) -> None:
+    """Mark the squares that an outline touches, which is given in their sides: the middle of a square lies in
+    it, or its line passes through.
+    """
+    squares |= _filled(points - 0.5, Box(0, 0, *squares.shape))
+    ahead = np.roll(points, -1, axis=0)
+    for start, end in zip(points, ahead, strict=True):
+        count = int(np.ceil(_LOOKS * np.abs(end - start).max())) + 1
+        rows, columns = np.floor(np.linspace(start, end, count)).astype(int).T
+        inside = (rows >= 0) & (rows < squares.shape[0]) & (columns >= 0) & (columns < squares.shape[1])
+        squares[rows[inside], columns[inside]] = True
 
 
 def _filled(points: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:

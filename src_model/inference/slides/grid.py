@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,13 +41,6 @@ class Grid:
     def multiple(self, required: int) -> int:
         """On which pixels of the mask tiles may begin, for a network that needs multiples of ``required``."""
         return required if self.factor == 1 else round_up(STEP, required)
-
-    def on_slide(self, box: Box) -> Box:
-        """The pixels of the slide's finest level that a box of the mask lies on."""
-        rows, columns = self.scale
-        top, left = math.floor(box.y * rows), math.floor(box.x * columns)
-        bottom, right = math.ceil(box.y_end * rows), math.ceil(box.x_end * columns)
-        return Box(top, left, bottom - top, right - left)
 
 
 def choose_grid(slide: Slide, wanted_um: float | None, slide_um: float | None) -> Grid:

@@ -16,7 +16,7 @@ from src_model.inference.slides.area import Area
 from src_model.inference.slides.grid import Grid
 from src_model.inference.slides.needs import Needs, fits, needs_of, peak_of_maps
 from src_model.inference.slides.request import TILES, SlideRequest
-from src_model.tiling.cover import cover
+from src_model.tiling.cover import Numbers, cover
 from src_model.tiling.groups import Group, from_middle, group_tiles
 from src_model.tiling.plan import Box, Tile, around, cells, round_up, tile_around
 
@@ -26,10 +26,13 @@ _BLOCK = 4
 """Tiles along the side of a block that is done before the next one is begun."""
 _MOST_MEMORY = 1_400_000_000
 """Bytes of memory that a work takes unless the caller names a tile that needs more."""
-_EACH = 200_000
+_EACH = 120_000
 """Pixels that could be computed in the time that a tile takes beside its own."""
-_FINE = 128
+_FINE = 64
 """Tiles are cut to what is to be segmented at multiples of so many pixels."""
+_SPAN, _PIECES = 4, 16
+"""Tiles are laid in squares of so many times their side, cut at so many places along it at most."""
+_AT_ONCE = 32
 _SAMPLES, _TOGETHER = 16, 4
 _LATTICE = 4
 
@@ -96,14 +99,11 @@ class Plan:
     """
 
     def __init__(self, grid: Grid, area: Area, sizes: Sizes, required: int) -> None:
-        self._grid, self._sizes, self._area = grid, sizes, area
+        self._grid, self._sizes = grid, sizes
         self._multiple = grid.multiple(required)
         self._step = chunk_of(sizes.tile)
-        side = round_up(sizes.tile, self._multiple)
         self._fine = math.gcd(_FINE, self._step)
-        touched = filter(area.touches, cells(Box(0, 0, *grid.shape), side))
-        parts = (part for box in touched for part in self._wanted(box))
-        self.groups = group_tiles(map(self._tile, parts), sizes.batch)
+        self.groups = group_tiles(map(self._tile, self._parts(area)), sizes.batch)
         self.tiles = sum(map(len, self.groups))
 
     def nearest_first(self, groups: Sequence[Group], focus: tuple[float, float] | None) -> list[Group]:
@@ -126,22 +126,28 @@ class Plan:
             wanted[box.y // chunk : -(-box.y_end // chunk), box.x // chunk : -(-box.x_end // chunk)] = True
         return wanted
 
-    def _wanted(self, box: Box) -> Iterator[Box]:
-        """What of a tile is to be segmented: rectangles without a chunk in common, the fewest pixels."""
-        fine = self._fine
-        rows, columns = range(box.y, box.y_end, fine), range(box.x, box.x_end, fine)
-        if self._area.fills(box):
-            touched = np.ones((len(rows), len(columns)), bool)
-        else:
-            touched = np.array([[self._area.touches(Box(y, x, fine, fine)) for x in columns] for y in rows])
-        for part in cover(touched, self._cost, every=self._step // fine):
-            y, x = box.y + part.y * fine, box.x + part.x * fine
-            bottom, right = y + part.height * fine, x + part.width * fine
-            yield Box(y, x, min(bottom, box.y_end) - y, min(right, box.x_end) - x)
+    def _parts(self, area: Area) -> Iterator[Box]:
+        """What is to be segmented: rectangles without a chunk in common, the fewest pixels."""
+        fine, side = self._fine, _SPAN * round_up(self._sizes.tile, self._multiple)
+        every = round_up(-(-side // _PIECES), self._step) // fine
+        boxes = list(cells(Box(0, 0, *self._grid.shape), side))
+        for first in range(0, len(boxes), _AT_ONCE):
+            some = boxes[first : first + _AT_ONCE]
+            wanted = np.zeros((len(some), side // fine, side // fine), bool)
+            for squares, box in zip(wanted, some, strict=True):
+                touched = area.touched(box, fine)
+                squares[: touched.shape[0], : touched.shape[1]] = touched
+            for box, parts in zip(some, cover(wanted, self._cost, every=every), strict=True):
+                for part in parts:
+                    y, x = box.y + part.y * fine, box.x + part.x * fine
+                    bottom, right = y + part.height * fine, x + part.width * fine
+                    yield Box(y, x, min(bottom, box.y_end) - y, min(right, box.x_end) - x)
 
-    def _cost(self, rows: int, columns: int) -> float:
-        margin = 2 * self._sizes.halo
-        return (rows * self._fine + margin) * (columns * self._fine + margin) + _EACH
+    def _cost(self, rows: Numbers, columns: Numbers) -> NDArray[np.float64]:
+        """Of tiles; the first half of a network sees what is read, the other what is kept."""
+        height, width, margin = rows * self._fine, columns * self._fine, 2 * self._sizes.halo
+        read, most = (height + margin) * (width + margin), (self._sizes.tile + margin) ** 2
+        return np.where(read > most, np.inf, (read + height * width) / 2 + _EACH)
 
     def _tile(self, part: Box) -> Tile:
         """The tile that keeps a part, and writes all chunks that the part touches."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Self
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,6 @@ from skimage.filters import threshold_otsu
 from src_model.data.slide import Slide
 from src_model.errors import ImageError
 from src_model.inference.slides.thumbnail import Thumbnail, read_thumbnail
-from src_model.tiling.plan import Box
 
 HOLE_UM = 300.0
 """Holes smaller than a square of this side are closed, micrometres."""
@@ -98,23 +98,35 @@ class Tissue:
         """Of the slide that is tissue, 0 to 1."""
         return float(self.mask.mean())
 
-    def touches(self, box: Box) -> bool:
-        """Whether there is tissue in a box of pixels of the finest level."""
-        return bool(self._in(box).any())
+    def touched(self, rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which fields of a table laid over the slide have tissue.
 
-    def fills(self, box: Box) -> bool:
-        """Whether there is nothing but tissue in a box of pixels of the finest level."""
-        return bool(self._in(box).all())
+        Parameters
+        ----------
+        rows, columns
+            ``(N + 1,)`` and ``(M + 1,)``: where the table's rows and columns begin, and where the last
+            ones end, pixels of the finest level.
 
-    def _in(self, box: Box) -> NDArray[np.bool_]:
+        Returns
+        -------
+        ndarray
+            ``(N, M)`` bool.
+        """
         (top, bottom), (left, right) = (
-            (math.floor(start / step), math.ceil(end / step))
-            for start, end, step in (
-                (box.y, box.y_end, self.scale[0]),
-                (box.x, box.x_end, self.scale[1]),
-            )
+            [
+                np.clip(places, 0, length).astype(np.int64)
+                for places in (np.floor(edges[:-1] / step), np.ceil(edges[1:] / step))
+            ]
+            for edges, step, length in zip((rows, columns), self.scale, self.mask.shape, strict=True)
         )
-        return self.mask[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+        above, below = self._sums[top], self._sums[bottom]
+        found: NDArray[np.bool_] = below[:, right] - below[:, left] > above[:, right] - above[:, left]
+        return found
+
+    @cached_property
+    def _sums(self) -> NDArray[np.int64]:
+        """Number of pixels of tissue above and left of each corner of the mask's pixels."""
+        return np.pad(self.mask, ((1, 0), (1, 0))).cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
 
     def at(self, y: int, x: int, height: int, width: int, scale: tuple[float, float]) -> NDArray[np.bool_]:
         """Where in a box of another grid there is tissue, by the nearest pixel of the mask.

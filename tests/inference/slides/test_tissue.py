@@ -17,7 +17,6 @@ from src_model.errors import DataError, ImageError
 from src_model.inference.slides import thumbnail
 from src_model.inference.slides.thumbnail import choose_level, read_thumbnail
 from src_model.inference.slides.tissue import Tissue, find_tissue
-from src_model.tiling.plan import Box
 
 RNG = np.random.default_rng(0)
 
@@ -182,15 +181,19 @@ def test_a_threshold_above_everything_is_told_so() -> None:
         found.with_threshold(40)
 
 
-def test_a_box_touches_tissue_where_any_part_of_it_does() -> None:
+def test_a_field_of_a_table_has_tissue_where_any_part_of_it_does() -> None:
     mask = np.zeros((4, 6), bool)
-    mask[2, 3] = True
+    mask[2, 3] = True  # rows 20 to 30, columns 37.5 to 50
     tissue = Tissue(mask, scale=(10.0, 12.5))
 
-    assert tissue.touches(Box(20, 38, 1, 1))
-    assert tissue.touches(Box(0, 0, 21, 38))
-    assert not tissue.touches(Box(0, 0, 20, 75))
-    assert not tissue.touches(Box(20, 50, 10, 10))
+    found = tissue.touched(np.array([0, 20, 21, 30, 99]), np.array([0, 37, 38, 49, 50, 75]))
+
+    assert found.tolist() == [
+        [False, False, False, False, False],
+        [False, True, True, True, False],
+        [False, True, True, True, False],
+        [False, False, False, False, False],
+    ]
 
 
 @pytest.mark.parametrize("scale", [(1.0, 1.0), (2.0, 2.0), (3.7, 2.5)])
