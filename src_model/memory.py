@@ -8,6 +8,7 @@ arithmetic on a processor.
 from __future__ import annotations
 
 import ctypes
+import math
 import platform
 import threading
 from collections.abc import Iterator
@@ -80,23 +81,22 @@ class MemoryLimit:
     """Gives free memory back where a process that keeps it has grown by more than it should.
 
     Blocks of many sizes leave gaps that nothing fits into; pages that lie in them cost nothing once they
-    are given back.
-
-    Parameters
-    ----------
-    growth
-        Bytes above what the process has now.
-    at_once
-        How many of them are taken now, in one piece: a long work grows as little as a short one then, and
-        does not find half-way that others took them. For where memory is kept.
+    are given back. Growth is counted from when this is made.
     """
 
-    def __init__(self, growth: int, at_once: int = 0) -> None:
+    def __init__(self) -> None:
         self._library, self._process = _glibc(), psutil.Process()
-        if self._library is not None:
-            self._library.malloc_trim(0)
-        self._most = self._process.memory_info().rss + growth
+        self._before = self._process.memory_info().rss
+        self._most = math.inf
         self._rest = 0
+
+    def allow(self, growth: int, at_once: int = 0) -> None:
+        """Let the process grow by so many bytes.
+
+        ``at_once`` of them are taken now, in one piece: a long work grows as little as a short one then, and
+        does not find half-way that others took them. For where memory is kept.
+        """
+        self._most = self._before + growth
         if self._library is not None and at_once:
             _fill(self._library, at_once)
 

@@ -78,11 +78,15 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_is_free_goes_back_once_the_process_has_grown_too_far(library: Library) -> None:
-    MemoryLimit(1 << 40).keep()
-    assert library.trimmed == 1  # when it begins
+    limit = MemoryLimit()
+    limit.keep()  # whatever it takes, as long as nobody says how much that may be
+    limit.allow(1 << 40)
+    limit.keep()
+    assert library.trimmed == 0
 
-    MemoryLimit(-(1 << 20)).keep()
-    assert library.trimmed == 3
+    limit.allow(-(1 << 30))
+    limit.keep()
+    assert library.trimmed == 1
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory is kept with glibc only")
@@ -94,7 +98,7 @@ from src_model.memory import MemoryLimit, kept_memory
 taken = lambda: psutil.Process().memory_info().rss >> 20
 before = taken()
 with kept_memory():
-    MemoryLimit(1 << 40, 128 << 20)
+    MemoryLimit().allow(1 << 40, 128 << 20)
     inside = taken()
 print(inside - before, inside - taken())
 """
@@ -116,8 +120,9 @@ def test_torch_lays_large_maps_at_whole_pages() -> None:
 
 
 def test_it_goes_back_once_in_eight_steps_at_most(library: Library) -> None:
-    limit = MemoryLimit(-(1 << 20))
+    limit = MemoryLimit()
+    limit.allow(-(1 << 30))
     for _ in range(17):
         limit.keep()
 
-    assert library.trimmed - 1 == 3  # at steps 1, 9 and 17
+    assert library.trimmed == 3  # at steps 1, 9 and 17

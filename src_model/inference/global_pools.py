@@ -13,7 +13,7 @@ of an image, wherever it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -29,6 +29,10 @@ Values = dict[str, list[float]]
 """The mean of each channel for each global pool, by the pool's name in the network."""
 
 
+class _AllSeen(Exception):
+    """Nothing of a pass is of interest any more."""
+
+
 class GlobalPools:
     """All global pools of a network, rewritten for inference or not.
 
@@ -38,9 +42,8 @@ class GlobalPools:
     mixture, and has their value even where no part of the scouting chose it.
 
     >>> pools = GlobalPools(model)
-    >>> with pools.recording():
-    ...     for patch in patches:
-    ...         model(patch)
+    >>> for patch in patches:
+    ...     pools.look(lambda: model(patch))
     >>> with pools.held():
     ...     model(tile)
 
@@ -118,6 +121,20 @@ class GlobalPools:
             for name, (pool, *_) in self._pools.items():
                 hooks.callback(pool.register_forward_hook(self._recorder(name)).remove)
             yield
+
+    def look(self, forward: Callable[[], object]) -> None:
+        """Record from one pass of the network, which ends as soon as the last of the pools has been seen."""
+        unseen = set(self._pools)
+
+        def see(name: str) -> None:
+            unseen.discard(name)
+            if not unseen:
+                raise _AllSeen
+
+        with self.recording(), ExitStack() as hooks, suppress(_AllSeen):
+            for name, (pool, *_) in self._pools.items():
+                hooks.callback(pool.register_forward_hook(lambda *_, name=name: see(name)).remove)
+            forward()
 
     def hold(self) -> ExitStack:
         """From now on each pool gives its recorded mean for every sample, whatever the image and its size.

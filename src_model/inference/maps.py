@@ -7,9 +7,9 @@ into, and grows. A block of its own has neither: it is filled once, and its free
 
 from __future__ import annotations
 
-import contextlib
 import math
 import mmap
+import os
 import threading
 import weakref
 from bisect import insort
@@ -45,13 +45,16 @@ class Maps:
     def reserved(self, size: int) -> Iterator[None]:
         """Inside, maps on the processor lie in a block of ``size`` bytes as long as there is room in it.
 
-        Only what is used of it takes memory. It goes back to the system after the last of the maps.
+        Only what is used of it takes memory. It goes back to the system after the last of the maps. Within
+        another block that is as large, nothing is reserved anew.
         """
-        self._block = _Block(size)
+        before = self._block
+        if before is None or before.size < size:
+            self._block = _Block(size)
         try:
             yield
         finally:
-            self._block = None
+            self._block = before
 
     @contextmanager
     def smaller_strips(self, share: float) -> Iterator[None]:
@@ -76,10 +79,9 @@ class _Block:
     """Memory that is given away in pieces: each time the first gap that is large enough."""
 
     def __init__(self, size: int) -> None:
-        memory = mmap.mmap(-1, _rounded(size))
-        if hasattr(mmap, "MADV_HUGEPAGE"):
-            with contextlib.suppress(OSError):
-                memory.madvise(mmap.MADV_HUGEPAGE)
+        self.size = size
+        private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if os.name == "posix" else {}
+        memory = mmap.mmap(-1, _rounded(size), **private)
         self._memory = np.frombuffer(memory, np.uint8)
         self._gaps: list[tuple[int, int]] = [(0, len(self._memory))]
         # A piece may be dropped in the middle of anything, so it is only noted then.

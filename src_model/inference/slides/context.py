@@ -118,8 +118,7 @@ def fitting_plan(
 def record(network: Network, pools: GlobalPools, boxes: Sequence[Box], read: Read, send: Send) -> None:
     """Let global pools see some boxes of one size, but for those without contrast."""
     if images := [image for image in map(read, boxes) if not is_constant(image)]:
-        with pools.recording():
-            network.logits(send(images), steady=False)
+        pools.look(lambda: network.logits(send(images), steady=False))
 
 
 def measure(

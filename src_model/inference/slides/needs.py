@@ -135,8 +135,7 @@ def _measured_peak(network: Network, pixels: int, kept: float, held: bool) -> fl
     with ExitStack() as until:
         until.enter_context(network.maps.smaller_strips(share))
         if held and pools.names:
-            with pools.recording():
-                network.logits(images[..., :_COLUMNS, :], steady=False)
+            pools.look(lambda: network.logits(images[..., :_COLUMNS, :], steady=False))
             until.enter_context(pools.held())
         with counter:
             network.logits(images, steady=False, part=Box(margin, 0, _ROWS - 2 * margin, _COLUMNS))

@@ -68,6 +68,7 @@ def flow(
     """
     source = iter(items)
     reading: deque[tuple[Item, Future[Read]]] = deque()
+    unwritten: deque[tuple[Item, Made]] = deque()
     writing: deque[Future[Written]] = deque()
     readers_pool = ThreadPoolExecutor(readers, "utanet-read", _without_helpers)
     writer_pool = ThreadPoolExecutor(1, "utanet-write", _without_helpers)
@@ -84,6 +85,10 @@ def flow(
         for item in islice(source, count - len(reading)):
             reading.append((item, readers_pool.submit(read, item)))
 
+    def write_all() -> None:
+        while unwritten:
+            writing.append(writer_pool.submit(write, *unwritten.popleft()))
+
     try:
         first = True
         read_ahead(1 if apart else ahead)
@@ -93,19 +98,22 @@ def flow(
             begun = time.perf_counter()
             made = compute(item, future.result())
             computed += time.perf_counter() - begun
-            writing.append(writer_pool.submit(write, item, made))
+            unwritten.append((item, made))
             in_turns = apart and waited < _SLOW * computed
-            if not (in_turns and reading):  # several items are read at a time
+            if not (in_turns and reading):  # several items are read at a time, and as many written
                 read_ahead(ahead)
+                write_all()
             if in_turns:
                 wait_for([*writing, *(future for _, future in reading)])
             # Who looks on gets the first result at once; later ones need not hold up the next item.
             while writing and (first or writing[0].done() or len(writing) > ahead):
                 yield writing.popleft().result()
                 first = False
+        write_all()
         while writing:
             yield writing.popleft().result()
     finally:
+        write_all()
         readers_pool.shutdown(wait=False, cancel_futures=True)
         writer_pool.shutdown(wait=True)
 

@@ -24,7 +24,7 @@ WINDOW = 256
 """Side of the samples that are looked at before the tiles, pixels of the mask."""
 _BLOCK = 4
 """Tiles along the side of a block that is done before the next one is begun."""
-_MOST_MEMORY = 1_400_000_000
+MOST_MEMORY = 1_400_000_000
 """Bytes of memory that a work takes unless the caller names a tile that needs more."""
 _EACH = 120_000
 """Pixels that could be computed in the time that a tile takes beside its own."""
@@ -62,7 +62,7 @@ class Sizes:
 
         def suits(sizes: Sizes) -> bool:
             needs = sizes.needs(network, grid, held=request.holds_pools)
-            return needs.memory <= _MOST_MEMORY and fits(needs)
+            return needs.memory <= MOST_MEMORY and fits(needs)
 
         return next(filter(suits, choices), choices[-1])
 

@@ -27,6 +27,7 @@ from src_model.inference.network import Network
 from src_model.inference.slides.job import objects_paths, only_one
 from src_model.inference.slides.objects import Numbered
 from src_model.inference.slides.pipeline import flow
+from src_model.inference.slides.plan import MOST_MEMORY
 from src_model.inference.slides.request import DEFAULT_ROUTING, RoutingMode, SlideRequest
 from src_model.inference.slides.work import SlideWork
 from src_model.memory import kept_memory
@@ -141,16 +142,17 @@ def segment_slide(
     network = Network(
         checkpoint, device=device, precision=precision, top_k=top_k, domain=domain, control=control
     )
-    try:
-        control.check()
-        work = SlideWork(slide, network, request, control, checkpoint, out)
-    except Stopped:
-        message = "Stopped on request; nothing was begun."
-        yield SlideStopped(source=slide.path.name, mask=None, done=0, total=0, message=message)
-        return
-    with only_one(work.path), kept_memory(), network.maps.reserved(work.needs.maps):
-        work.begin()
-        yield from _events(work, network, control)
+    with kept_memory(), network.maps.reserved(MOST_MEMORY):
+        try:
+            control.check()
+            work = SlideWork(slide, network, request, control, checkpoint, out)
+        except Stopped:
+            message = "Stopped on request; nothing was begun."
+            yield SlideStopped(source=slide.path.name, mask=None, done=0, total=0, message=message)
+            return
+        with only_one(work.path), network.maps.reserved(work.needs.maps):
+            work.begin()
+            yield from _events(work, network, control)
 
 
 def _events(work: SlideWork, network: Network, control: Control) -> Iterator[Event]:

@@ -77,6 +77,7 @@ class SlideWork:
         out: str | os.PathLike[str] | None,
     ) -> None:
         self._network, self._request, self._control = network, request, control
+        self._limit = MemoryLimit()
         self.name = slide.path.name
         self.objects = request.objects
         self._fingerprint = Fingerprint.of(slide)
@@ -200,7 +201,7 @@ class SlideWork:
 
     def begin(self) -> None:
         """Take the memory, and remove what a killed work left half-written; for the lock's holder only."""
-        self._limit = MemoryLimit(int(self.needs.memory * _FULL), self.needs.heap)
+        self._limit.allow(int(self.needs.memory * _FULL), self.needs.heap)
         if not self.mask.complete:
             self.mask.mend()
 
