@@ -228,3 +228,26 @@ def test_every_mean_over_an_image_is_a_global_pool() -> None:
         "utanet": 1, "light-utanet": 2, "light-utanet-slim": 2, "light-utanet-mobile": 2,
         "utanet-plusplus": 5, "utanet-stage1": 0, "unet": 0, "unetpp": 0, "deeplabv3plus": 1,
     }  # fmt: skip
+
+
+@rewritten
+@pytest.mark.parametrize("name", WITH_MIXTURE)
+def test_a_look_records_the_same_and_ends_once_every_pool_has_seen_the_image(name: str, fast: bool) -> None:
+    model, batch = ready(name, fast), images()
+    ends: list[Any] = []
+
+    looked = GlobalPools(model)
+    looked.look(lambda: ends.append(model(batch)))
+
+    assert looked.values == recorded(model, batch).values
+    assert not ends
+    assert model(batch).logits.shape == (1, 1, 32, 48)  # nothing of the look is left
+
+
+def test_a_look_by_a_network_without_pools_is_a_pass() -> None:
+    model = nn.Identity()
+    ends: list[Tensor] = []
+
+    GlobalPools(model).look(lambda: ends.append(model(images())))
+
+    assert len(ends) == 1

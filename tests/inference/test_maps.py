@@ -102,3 +102,15 @@ def test_threads_may_make_maps_at_a_time(mib: int) -> None:
             thread.join()
 
     assert not broken
+
+
+def test_a_block_within_one_that_is_as_large_is_part_of_it() -> None:
+    maps = Maps()
+
+    with maps.reserved(4 * MIB):
+        place = map_of(maps, 2).data_ptr()
+        with maps.reserved(4 * MIB):
+            assert map_of(maps, 2).data_ptr() == place
+        with maps.reserved(8 * MIB):
+            assert map_of(maps, 2).data_ptr() != place
+        assert map_of(maps, 2).data_ptr() == place

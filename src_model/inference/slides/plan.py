@@ -51,12 +51,9 @@ class Sizes:
 
         ``halo_of`` gives the context that a tile of some side needs.
         """
-        batch = request.batch_size or network.batch_size
-        usual = [side for side in TILES if side <= network.largest_tile]
-        sides = usual if request.tile is None else [request.tile]
-        choices = [
-            cls(tile, halo_of(tile) if request.halo is None else request.halo, batch) for tile in sides
-        ]
+        said, batch = request.halo, request.batch_size or network.batch_size
+        sides = TILES if request.tile is None else [request.tile]
+        choices = [cls(tile, halo_of(tile) if said is None else said, batch) for tile in sides]
         if request.tile is not None:
             return choices[0]
 
@@ -128,7 +125,7 @@ class Plan:
 
     def _parts(self, area: Area) -> Iterator[Box]:
         """What is to be segmented: rectangles without a chunk in common, the fewest pixels."""
-        fine, side = self._fine, _SPAN * round_up(self._sizes.tile, self._multiple)
+        fine, side = self._fine, round_up(_SPAN * self._sizes.tile, self._step)
         every = round_up(-(-side // _PIECES), self._step) // fine
         boxes = list(cells(Box(0, 0, *self._grid.shape), side))
         for first in range(0, len(boxes), _AT_ONCE):
@@ -144,10 +141,14 @@ class Plan:
                     yield Box(y, x, min(bottom, box.y_end) - y, min(right, box.x_end) - x)
 
     def _cost(self, rows: Numbers, columns: Numbers) -> NDArray[np.float64]:
-        """Of tiles; the first half of a network sees what is read, the other what is kept."""
+        """Of tiles; the first half of a network sees what is read, the other what is kept.
+
+        None is larger than a square one, or wider, as layers work on some rows at a time.
+        """
         height, width, margin = rows * self._fine, columns * self._fine, 2 * self._sizes.halo
         read, most = (height + margin) * (width + margin), (self._sizes.tile + margin) ** 2
-        return np.where(read > most, np.inf, (read + height * width) / 2 + _EACH)
+        too_large = (read > most) | (width > self._sizes.tile)
+        return np.where(too_large, np.inf, (read + height * width) / 2 + _EACH)
 
     def _tile(self, part: Box) -> Tile:
         """The tile that keeps a part, and writes all chunks that the part touches."""
@@ -191,7 +192,7 @@ def _size(box: Box) -> tuple[int, int]:
 
 def chunk_of(tile: int) -> int:
     """Side of the mask's chunks for tiles of that side, which are cut where chunks end."""
-    return math.gcd(CHUNK, tile)
+    return min(CHUNK, tile)
 
 
 def lattice(grid: Grid) -> list[Box]:

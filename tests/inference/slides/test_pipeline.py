@@ -1,5 +1,6 @@
 """The bounded pipeline: three steps that overlap or take turns, in order, and end together."""
 
+import re
 import threading
 import time
 
@@ -109,6 +110,29 @@ def test_what_was_computed_before_an_error_is_written(apart):
     with pytest.raises(ValueError, match="stop here"):
         list(flow(range(9), lambda i: i, compute, lambda i, m: written.append(m), ahead=5, apart=apart))
     assert written == [0, 1, 2]
+
+
+def test_in_turns_as_many_are_written_at_a_time_as_are_read():
+    steps = []
+
+    def step(name):
+        def act(item, *_):
+            steps.append(f"{name} {item}")
+            return item
+
+        return act
+
+    assert list(flow(range(5), step("read"), step("compute"), step("write"), apart=True)) == [0, 1, 2, 3, 4]
+
+    turns = [set(turn.split(", ")) for turn in re.split(r"(?:, )?compute \d(?:, )?", ", ".join(steps))]
+    assert turns == [
+        {"read 0"},
+        {"read 1", "read 2", "write 0"},
+        {""},
+        {"read 3", "read 4", "write 1", "write 2"},
+        {""},
+        {"write 3", "write 4"},
+    ]
 
 
 class Steps:
