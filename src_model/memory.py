@@ -18,10 +18,10 @@ from typing import Any
 
 import psutil
 
-_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
-_KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_ARENA_MAX, 1))
-_DEFAULT = ((_MMAP_MAX, 65536), (_TRIM_THRESHOLD, 128 << 10), (_ARENA_MAX, 0))
-"""Of glibc, ``mallopt(3)``; threads that begin inside share what is kept."""
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+_KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1))
+_DEFAULT = ((_MMAP_MAX, 65536), (_TRIM_THRESHOLD, 128 << 10))
+"""Of glibc, ``mallopt(3)``."""
 
 _REST = 8
 """What is given back is soon asked for again, which takes the time of a twentieth of a large tile."""

@@ -56,11 +56,6 @@ class Maps:
         finally:
             self._block = before
 
-    def take(self, size: int) -> None:
-        """Take so many bytes of the block at once, so that nobody else has them when they are needed."""
-        if self._block is not None:
-            self._block.touch(size)
-
     @contextmanager
     def smaller_strips(self, share: float) -> Iterator[None]:
         """Inside, strips take only a share of their bytes, as inputs do that stand for larger ones."""
@@ -108,10 +103,6 @@ class _Block:
         # The tensor's storage holds this very array, and so do all views of the tensor.
         weakref.finalize(piece, self._dropped.append, (start, start + wanted)).atexit = False
         return torch.from_numpy(piece)
-
-    def touch(self, size: int) -> None:
-        """Let the system give memory for the first so many bytes; only while no piece is in use."""
-        self._memory[: min(size, self.size) : _STEP] = 0
 
     def _join(self) -> None:
         while self._dropped:

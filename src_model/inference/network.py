@@ -132,6 +132,11 @@ class Network:
         return min(2 if self.shares_processors else 8, os.cpu_count() or 2)
 
     @property
+    def largest_tile(self) -> int:
+        """Side of the largest tile that suits the device, pixels."""
+        return 2048 if self.shares_processors else 1536
+
+    @property
     def ahead(self) -> int:
         """Batches that are read ahead, so that another device never waits for them."""
         return self.readers if self.shares_processors else self.readers + 1

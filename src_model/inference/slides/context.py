@@ -20,7 +20,7 @@ from src_model.inference.prepare import is_constant
 from src_model.inference.slides.area import Area
 from src_model.inference.slides.grid import Grid
 from src_model.inference.slides.plan import Plan, Sizes
-from src_model.inference.slides.request import TILES, SlideRequest
+from src_model.inference.slides.request import SlideRequest
 from src_model.inference.transfer import Sent
 from src_model.tiling.plan import Box, round_up
 
@@ -100,7 +100,7 @@ def fitting_plan(
     halo_of: Callable[[int], int] = model.halo_of
     pools = GlobalPools(model)
     if request.halo is None and model.halo_varies:
-        tile = request.tile or TILES[0]
+        tile = request.tile or network.largest_tile
         rough = Plan(grid, area, Sizes(tile, model.halo_of(tile), 1), model.required_multiple)
         windows = rough.windows(_WHOLE, _WINDOWS) if rough.tiles > 1 else []
         context = None

@@ -24,9 +24,6 @@ from src_model.tiling.plan import Box
 _OVERHEAD, _STRIPS, _BESIDE = 0.25, 180_000_000, 200_000_000
 """Of the network's maps, what gaps and convolutions take; bytes of maps that live for a layer only, with
 the gaps between them; bytes for all else that is kept for a work."""
-_HEAP, _BLOCK = 0.45, 0.75
-"""Of the network's maps, what is taken at once: beside the block that is reserved for the large ones, and in
-it."""
 _MASK_SHARE, _OBJECTS_SHARE = 0.1, 0.5
 """Bytes on disk per pixel that is segmented: compressed masks take less than the first nearly always."""
 _SPARE_MEMORY = 256 << 20
@@ -45,8 +42,6 @@ class Needs:
     """Those of ``memory`` that are for the network's large maps on a processor."""
     heap: int = 0
     """Those of ``memory`` for the small ones there, which are taken at once."""
-    block: int = 0
-    """Those of ``maps`` that are taken at once."""
 
     def check_disk(self, folder: Path) -> None:
         """Refuse a disk without room with an OutputError."""
@@ -90,10 +85,9 @@ def needs_of(
     queues = area * (ahead + 1) * (network.in_channels * (1 + network.transfer.dtype.itemsize) + 2)
     maps, strips = (area * peak, _STRIPS) if network.shares_processors else (0.0, 0)
     disk = pixels * (_MASK_SHARE + (_OBJECTS_SHARE if objects else 0))
-    memory = maps * (1 + _OVERHEAD) + strips + queues + CACHE_BYTES + _BESIDE
-    return Needs(
-        int(memory), int(disk) + (1 << 20), int(maps), int(maps * _HEAP + strips), int(maps * _BLOCK)
-    )
+    heap = maps * _OVERHEAD + strips
+    memory = maps + heap + queues + CACHE_BYTES + _BESIDE
+    return Needs(int(memory), int(disk) + (1 << 20), int(maps), int(heap))
 
 
 def check_memory(needs: Needs, name: str) -> None:

@@ -26,7 +26,7 @@ _BLOCK = 4
 """Tiles along the side of a block that is done before the next one is begun."""
 MOST_MEMORY = 1_400_000_000
 """Bytes of memory that a work takes unless the caller names a tile that needs more."""
-_EACH = 120_000
+_EACH = 170_000
 """Pixels that could be computed in the time that a tile takes beside its own."""
 _FINE = 64
 """Tiles are cut to what is to be segmented at multiples of so many pixels."""
@@ -51,9 +51,12 @@ class Sizes:
 
         ``halo_of`` gives the context that a tile of some side needs.
         """
-        said, batch = request.halo, request.batch_size or network.batch_size
-        sides = TILES if request.tile is None else [request.tile]
-        choices = [cls(tile, halo_of(tile) if said is None else said, batch) for tile in sides]
+        batch = request.batch_size or network.batch_size
+        usual = [side for side in TILES if side <= network.largest_tile]
+        sides = usual if request.tile is None else [request.tile]
+        choices = [
+            cls(tile, halo_of(tile) if request.halo is None else request.halo, batch) for tile in sides
+        ]
         if request.tile is not None:
             return choices[0]
 
@@ -125,7 +128,7 @@ class Plan:
 
     def _parts(self, area: Area) -> Iterator[Box]:
         """What is to be segmented: rectangles without a chunk in common, the fewest pixels."""
-        fine, side = self._fine, round_up(_SPAN * self._sizes.tile, self._step)
+        fine, side = self._fine, _SPAN * round_up(self._sizes.tile, self._multiple)
         every = round_up(-(-side // _PIECES), self._step) // fine
         boxes = list(cells(Box(0, 0, *self._grid.shape), side))
         for first in range(0, len(boxes), _AT_ONCE):
@@ -192,7 +195,7 @@ def _size(box: Box) -> tuple[int, int]:
 
 def chunk_of(tile: int) -> int:
     """Side of the mask's chunks for tiles of that side, which are cut where chunks end."""
-    return min(CHUNK, tile)
+    return math.gcd(CHUNK, tile)
 
 
 def lattice(grid: Grid) -> list[Box]:

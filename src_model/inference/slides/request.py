@@ -19,7 +19,7 @@ RoutingMode = Literal["slide", "tile"]
 DEFAULT_ROUTING: RoutingMode = "slide"
 """Measured by ``benchmarks/seams.py``, see docs/performance.md."""
 LEAST_TILE = 256
-TILES = (1536, 1280, 1024, 768, 512, 256)
+TILES = (2048, 1536, 1024, 512, 256)
 """Sides of the kept part of a tile, best first; the first that takes little enough memory is taken."""
 
 

@@ -29,12 +29,15 @@ from src_model.inference.slides.job import Fingerprint, describe_job, find_outpu
 from src_model.inference.slides.needs import check_memory
 from src_model.inference.slides.objects import Numbered, number_objects
 from src_model.inference.slides.plan import Plan, Sizes, chunk_of, lattice
-from src_model.inference.slides.request import LEAST_TILE, SlideRequest
+from src_model.inference.slides.request import TILES, SlideRequest
 from src_model.inference.transfer import Received, Sent
 from src_model.memory import MemoryLimit
 from src_model.models.checkpoint import Checkpoint
 from src_model.tiling.groups import Group
 from src_model.tiling.plan import Box
+
+_FULL = 0.85
+"""Of the memory that was announced, after which what is free goes back between two tiles."""
 
 Read = Sent | None
 """Prepared pixels of the tiles of a group (B, C, Y, X); ``None`` = all of them are blank."""
@@ -172,10 +175,9 @@ class SlideWork:
             return [self._find((tile,), images.part(number))[0] for number, tile in enumerate(group)]
         except MemoryRanOut:
             tile = self._sizes.tile
-            smaller = max(tile // 2 // LEAST_TILE, 1) * LEAST_TILE
             raise ImageError(
                 f"Memory ran out on {self._network.device} for a tile of {tile} pixels of {self.name}; "
-                f"close other programs or choose a smaller 'tile', such as {smaller}."
+                f"close other programs or choose a smaller 'tile', such as {max(tile // 2, TILES[-1])}."
             ) from None
 
     def write(self, group: Group, found: list[Found] | None) -> Written:
@@ -199,8 +201,7 @@ class SlideWork:
 
     def begin(self) -> None:
         """Take the memory, and remove what a killed work left half-written; for the lock's holder only."""
-        self._limit.allow(self.needs.memory, self.needs.heap)
-        self._network.maps.take(self.needs.block)
+        self._limit.allow(int(self.needs.memory * _FULL), self.needs.heap)
         if not self.mask.complete:
             self.mask.mend()
 
