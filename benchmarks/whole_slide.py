@@ -1,7 +1,7 @@
 """How close a whole slide comes to the network's own time, and how it compares with MONAI's sliding window.
 
 Three comparisons in one run, on the same machine with nothing else to do. *Share*: the tiles of a slide
-with 40 % tissue, times the time of the network alone for one of its size, over the time of the whole job from
+with 40 % tissue, by the time of the network alone for each of them, over the time of the whole job from
 opening the file to the finished pyramid. The speed of a machine changes within seconds, so the network is
 timed after each tile, while the clock of the job stands still: each of the tiles once, in another order.
 *Region*: an all-tissue slide, by the project and by MONAI's ``sliding_window_inference`` with the same

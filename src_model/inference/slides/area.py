@@ -15,9 +15,6 @@ from src_model.tiling.plan import Box
 if TYPE_CHECKING:
     from src_model.inference.slides.tissue import Tissue
 
-_LOOKS = 8
-"""Points of an outline's line for each square that it passes through."""
-
 
 class Area:
     """The pixels of a mask that are segmented; all others stay background.
@@ -97,10 +94,16 @@ def _mark(squares: NDArray[np.bool_], points: NDArray[np.float64]) -> None:
     it, or its line passes through.
     """
     squares |= _filled(points - 0.5, Box(0, 0, *squares.shape))
-    ahead = np.roll(points, -1, axis=0)
-    for start, end in zip(points, ahead, strict=True):
-        count = int(np.ceil(_LOOKS * np.abs(end - start).max())) + 1
-        rows, columns = np.floor(np.linspace(start, end, count)).astype(int).T
+    for start, end in zip(points, np.roll(points, -1, axis=0), strict=True):
+        # Between two crossings of the squares' sides the line is in one of them.
+        crossings = [
+            (np.arange(np.ceil(min(one, other)), max(one, other)) - one) / (other - one)
+            for one, other in zip(start, end, strict=True)
+            if one != other
+        ]
+        along = np.unique(np.concatenate([[0.0, 1.0], *crossings]))
+        middles = (along[1:] + along[:-1]) / 2
+        rows, columns = np.floor(start + middles[:, np.newaxis] * (end - start)).astype(int).T
         inside = (rows >= 0) & (rows < squares.shape[0]) & (columns >= 0) & (columns < squares.shape[1])
         squares[rows[inside], columns[inside]] = True
 

@@ -39,7 +39,7 @@ _LATTICE = 4
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of tiles: side of the kept part and halo, pixels of the mask, and how many go together."""
+    """Of tiles: side of what a square one keeps, and halo, pixels of the mask; how many go together."""
 
     tile: int
     halo: int
@@ -127,7 +127,7 @@ class Plan:
         return wanted
 
     def _parts(self, area: Area) -> Iterator[Box]:
-        """What is to be segmented: rectangles without a chunk in common, the fewest pixels."""
+        """What is to be segmented: rectangles without a chunk in common that cost least."""
         fine, side = self._fine, _SPAN * round_up(self._sizes.tile, self._multiple)
         every = round_up(-(-side // _PIECES), self._step) // fine
         boxes = list(cells(Box(0, 0, *self._grid.shape), side))

@@ -103,8 +103,9 @@ def segment_slide(
     objects
         Number the objects too, and measure them.
     tile, halo, batch_size
-        Side of the kept part of a tile (a multiple of 256) and context around it, pixels of the mask, and
-        tiles at a time; ``None`` = what suits network, device and memory.
+        Side of the kept part of a square tile (a multiple of 256; others are no wider, and read no more
+        pixels) and context around it, pixels of the mask, and tiles at a time; ``None`` = what suits network,
+        device and memory.
 
     Yields
     ------
@@ -142,7 +143,7 @@ def segment_slide(
     network = Network(
         checkpoint, device=device, precision=precision, top_k=top_k, domain=domain, control=control
     )
-    with kept_memory(), network.maps.reserved(MOST_MEMORY):
+    with kept_memory(), network.maps.reserved(MOST_MEMORY if network.shares_processors else 0):
         try:
             control.check()
             work = SlideWork(slide, network, request, control, checkpoint, out)

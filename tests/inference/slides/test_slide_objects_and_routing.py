@@ -15,7 +15,7 @@ from src_model.data.slide import Slide
 from src_model.events import Control, SlidePhase, SlideStopped
 from src_model.inference.slides.table import read_table
 from src_model.models.checkpoint import Checkpoint
-from tests.made_work import run, work
+from tests.made_work import TILES, run, work
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_one_routing_holds_for_all_tiles_and_is_the_same_after_a_stop(
     whole = run(slide, model, out=tmp_path / "whole", **settings)
     phases = [e for e in whole.events if isinstance(e, SlidePhase)]
     assert [e.done for e in phases] == sorted({e.done for e in phases})
-    assert {e.total for e in phases} == {phases[-1].done} == {12}
+    assert {e.total for e in phases} == {phases[-1].done} == {TILES}
     held = whole.mask.provenance["pools"]
     assert held
     events = work(slide, model, out=tmp_path / "parts", **settings)

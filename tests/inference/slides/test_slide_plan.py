@@ -56,13 +56,23 @@ def test_a_whole_slide_is_cut_into_square_tiles() -> None:
     assert len(tiles) == 32
 
 
-def test_a_long_piece_of_tissue_is_one_tile_as_large_as_a_square_one() -> None:
+def test_a_high_piece_of_tissue_is_one_tile_as_large_as_a_square_one() -> None:
     mask = np.zeros((HEIGHT // 4, WIDTH // 4), bool)
-    mask[100:116, 10:200] = True  # rows 400 to 464, columns 40 to 800
+    mask[10:110, 100:116] = True  # rows 40 to 440, columns 400 to 464
+
+    [tile] = tiles_of(Area(GRID, None, tissue_of(mask)))
+
+    assert tile.kept == Box(0, 384, 448, 128)
+    assert tile.write == Box(0, 256, 512, 256)
+
+
+def test_no_tile_is_wider_than_a_square_one() -> None:
+    mask = np.zeros((HEIGHT // 4, WIDTH // 4), bool)
+    mask[100:116, 10:110] = True
 
     tiles = tiles_of(Area(GRID, None, tissue_of(mask)))
 
-    assert [(tile.kept.y, tile.kept.height) for tile in tiles] == [(384, 128)]
+    assert [tile.kept.width for tile in tiles] == [256, 192]
 
 
 points = st.lists(st.tuples(st.floats(-80, 500), st.floats(-80, 500)), min_size=3, max_size=6, unique=True)
