@@ -7,6 +7,7 @@ into, and grows. A block of its own has neither: it is filled once, and its free
 
 from __future__ import annotations
 
+import contextlib
 import math
 import mmap
 import os
@@ -50,7 +51,8 @@ class Maps:
         """
         before = self._block
         if before is None or before.size < size:
-            self._block = _Block(size)
+            with contextlib.suppress(OSError):  # else each map is asked for by itself
+                self._block = _Block(size)
         try:
             yield
         finally:

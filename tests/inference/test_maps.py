@@ -114,3 +114,14 @@ def test_a_block_within_one_that_is_as_large_is_part_of_it() -> None:
         with maps.reserved(8 * MIB):
             assert map_of(maps, 2).data_ptr() != place
         assert map_of(maps, 2).data_ptr() == place
+
+
+def test_where_the_system_reserves_no_memory_maps_lie_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_given: object, **_named: object) -> None:
+        raise OSError("Cannot allocate memory")
+
+    maps = Maps()
+    monkeypatch.setattr("src_model.inference.maps.mmap.mmap", refuse)
+
+    with maps.reserved(4 * MIB):
+        assert map_of(maps, 2).shape == (1, 4, 512, 256)
