@@ -108,7 +108,9 @@ class Between:
         self._network, self._reader, self._held = network, reader, held
         self._tiles = random.Random(0).sample(tiles, len(tiles))
         self.seconds = 0.0
-        for tile in {(tile.read.height, tile.read.width, tile.keep): tile for tile in tiles}.values():
+        alike = {(tile.read.height, tile.read.width, tile.keep): tile for tile in tiles}
+        self.sizes = len(alike)
+        for tile in alike.values():
             self._time(tile)
 
     def begin(self) -> None:
@@ -145,7 +147,7 @@ def share_of_network(job: Job, network: Network, slide: Path, rounds: int) -> li
                     "slide": slide.name,
                     "halo": notes["plan"]["halo"],
                     "tiles": len(run.tiles),
-                    "sizes": len({(tile.read.height, tile.read.width, tile.keep) for tile in tiles}),
+                    "sizes": between.sizes,
                     "mpx": megapixels(tiles),
                     "batch": notes["plan"]["batch"],
                     "network_s": between.seconds,

@@ -93,6 +93,8 @@ def _mark(squares: NDArray[np.bool_], points: NDArray[np.float64]) -> None:
     """Mark the squares that an outline touches, which is given in their sides: the middle of a square lies in
     it, or its line passes through.
     """
+    if (points.max(axis=0) < 0).any() or (points.min(axis=0) > squares.shape).any():
+        return
     squares |= _filled(points - 0.5, Box(0, 0, *squares.shape))
     for start, end in zip(points, np.roll(points, -1, axis=0), strict=True):
         # Between two crossings of the squares' sides the line is in one of them.

@@ -109,7 +109,6 @@ def flow(
             while writing and (first or writing[0].done() or len(writing) > ahead):
                 yield writing.popleft().result()
                 first = False
-        write_all()
         while writing:
             yield writing.popleft().result()
     finally:

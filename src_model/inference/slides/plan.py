@@ -128,7 +128,7 @@ class Plan:
 
     def _parts(self, area: Area) -> Iterator[Box]:
         """What is to be segmented: rectangles without a chunk in common that cost least."""
-        fine, side = self._fine, _SPAN * round_up(self._sizes.tile, self._multiple)
+        fine, side = self._fine, _SPAN * self._sizes.tile
         every = round_up(-(-side // _PIECES), self._step) // fine
         boxes = list(cells(Box(0, 0, *self._grid.shape), side))
         for first in range(0, len(boxes), _AT_ONCE):

@@ -19,7 +19,7 @@ from src_model.data.normalise import unit_limits
 from src_model.data.slide import Slide
 from src_model.errors import ImageError
 from src_model.events import Control
-from src_model.inference.global_pools import GlobalPools
+from src_model.inference.global_pools import GlobalPools, Values
 from src_model.inference.network import MemoryRanOut, Network, classes, probabilities
 from src_model.inference.prepare import Preparation, batch_of, is_constant
 from src_model.inference.slides.area import Area
@@ -112,9 +112,7 @@ class SlideWork:
         if earlier is None:
             check_memory(self.needs, self.name)
             self.needs.check_disk(self.path.parent)
-        self.mask = earlier or self._new(job)
-        if pools is not None:
-            self.mask.note(pools=pools)
+        self.mask = earlier or self._new(job, pools)
 
     @property
     def left(self) -> list[Group]:
@@ -264,7 +262,7 @@ class SlideWork:
             limits = unit_limits(np.zeros(1, slide.dtype))
         return Preparation.of(corner, self._network, limits)
 
-    def _new(self, job: dict[str, Any]) -> LabelPyramid:
+    def _new(self, job: dict[str, Any], pools: Values | None) -> LabelPyramid:
         chunk = chunk_of(self._sizes.tile)
         return LabelPyramid.create(
             self.path,
@@ -279,6 +277,7 @@ class SlideWork:
                 "program": f"napari-utanet {__version__}",
                 "network": self._network.model.config,
                 "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+                **({} if pools is None else {"pools": pools}),
             },
             wanted=self._plan.chunks(chunk),
             confidence=self.objects,
