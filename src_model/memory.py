@@ -18,12 +18,14 @@ from typing import Any
 
 import psutil
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-_KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1))
-_DEFAULT = ((_MMAP_MAX, 65536), (_TRIM_THRESHOLD, 128 << 10))
-"""Of glibc, ``mallopt(3)``."""
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
+_KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_ARENA_MAX, 1))
+_DEFAULT = ((_MMAP_MAX, 65536), (_TRIM_THRESHOLD, 128 << 10), (_ARENA_MAX, 0))
+"""Of glibc, ``mallopt(3)``; threads that begin inside share what is kept."""
 
-_REST = 8
+_PIECE = 96 << 20
+"""Bytes that the layers of a network take beside its large maps."""
+_REST = 4
 """What is given back is soon asked for again, which takes the time of a twentieth of a large tile."""
 
 _lock = threading.Lock()
@@ -69,43 +71,60 @@ def _tell(library: Any, settings: tuple[tuple[int, int], ...]) -> None:
         library.mallopt(name, value)
 
 
-def _fill(library: Any, size: int) -> None:
-    """Take memory and free it, so that it is kept."""
-    piece = library.malloc(size)
-    if piece:
-        ctypes.memset(piece, 0, size)
-        library.free(piece)
+class _Counts(ctypes.Structure):
+    """Of glibc, ``mallinfo2(3)``."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    )
+
+
+def _counts(library: Any) -> _Counts | None:
+    """Of what is kept; ``None`` where the library is too old to tell."""
+    return library.mallinfo2() if hasattr(library, "mallinfo2") else None
 
 
 class MemoryLimit:
     """Gives free memory back where a process that keeps it has grown by more than it should.
 
     Blocks of many sizes leave gaps that nothing fits into; pages that lie in them cost nothing once they
-    are given back. Growth is counted from when this is made.
+    are given back.
     """
 
     def __init__(self) -> None:
         self._library, self._process = _glibc(), psutil.Process()
-        self._before = self._process.memory_info().rss
         self._most = math.inf
         self._rest = 0
 
-    def allow(self, growth: int, at_once: int = 0) -> None:
-        """Let the process grow by so many bytes.
+    def take(self, size: int, beside: int) -> None:
+        """Let so many bytes be kept free, from now on, and the process grow by some ``beside`` them.
 
-        ``at_once`` of them are taken now, in one piece: a long work grows as little as a short one then, and
-        does not find half-way that others took them. For where memory is kept.
+        A long work grows as little as a short one then, and does not find half-way that others took the
+        memory. For where memory is kept.
         """
-        self._most = self._before + growth
-        if self._library is not None and at_once:
-            _fill(self._library, at_once)
+        if self._library is None:
+            return
+        counts = _counts(self._library)
+        in_gaps = counts.fordblks - counts.keepcost if counts else 0
+        piece = self._library.malloc(max(size - in_gaps, 1))
+        if piece:
+            ctypes.memset(piece, 0, max(size - in_gaps, 1))
+            self._library.free(piece)
+        self._most = self._process.memory_info().rss + beside
 
     def keep(self) -> None:
         """To be called now and then, between large steps; of eight calls one at most gives back."""
         self._rest -= 1
         if self._library is None or self._rest > 0:
             return
-        if self._process.memory_info().rss > self._most:
+        # Where little is free in one piece, it soon grows by that.
+        counts = _counts(self._library)
+        soon = max(_PIECE - counts.keepcost, 0) if counts else 0
+        if self._process.memory_info().rss + soon > self._most:
             self._library.malloc_trim(0)
             self._rest = _REST
 
@@ -118,4 +137,6 @@ def _glibc() -> Any:
     library = ctypes.CDLL(None)
     library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
     library.free.argtypes = (ctypes.c_void_p,)
+    if hasattr(library, "mallinfo2"):  # since 2.33
+        library.mallinfo2.restype = _Counts
     return library

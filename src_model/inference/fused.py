@@ -12,11 +12,12 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from src_model.inference.folding import is_sequence, set_weights
+from src_model.inference.folding import is_sequence, like, set_weights
 from src_model.models.decoders import LightUpBlock, UpBlock
 from src_model.models.encoders import BasicBlock
-from src_model.models.experts import Expert
+from src_model.models.experts import Expert, ExpertBank
 from src_model.models.mixture_ends import Dock
+from src_model.models.receptive_experts import LocalExpert
 
 
 def fuse_passes(model: nn.Module) -> None:
@@ -43,6 +44,10 @@ def fuse_passes(model: nn.Module) -> None:
         if isinstance(module, Expert):
             module.register_module("mix", ConvRelu.of(cast(nn.Conv2d, module.mix)))
             module.register_module("relu", nn.Identity())
+        if isinstance(module, ExpertBank) and weight.device.type == "cpu":
+            for number, expert in enumerate(module):
+                if isinstance(expert, LocalExpert) and is_sequence(expert.look):
+                    module[number] = HalvedExpert(expert)
 
 
 def _supported(weight: Tensor) -> bool:
@@ -56,6 +61,8 @@ def _supported(weight: Tensor) -> bool:
     try:
         with torch.inference_mode():
             AddRelu.of(conv)(ConvRelu.of(conv)(x), x)
+            if x.device.type == "cpu":
+                AddTo.of(conv)(x, x.clone())
     except (RuntimeError, AttributeError):
         return False
     return True
@@ -124,6 +131,51 @@ class AddRelu(Fused):
             place = (self.padding, self.stride, self.dilation, self.groups)
             convolve = torch.ops.mkldnn._convolution_pointwise.binary
             result = convolve(x, added, self.weight, self.bias, *place, "add", 1.0, "relu", [], "")
+        return result
+
+
+class AddTo(Fused):
+    """A convolution whose result is added to a map, in place; for processors."""
+
+    def forward(self, x: Tensor, total: Tensor | None = None) -> Tensor:
+        """``total`` plus the convolution of ``x``."""
+        assert total is not None
+        place: Any = (self.padding, self.stride, self.dilation, self.groups)
+        add = torch.ops.mkldnn._convolution_pointwise_.binary
+        result: Tensor = add(total, x, self.weight, self.bias, *place, "add", 1.0, None, [], None)
+        return result
+
+
+class HalvedExpert(nn.Module):
+    """:class:`src_model.models.receptive_experts.LocalExpert`, one half of its channels after the other.
+
+    Inside it has twice as many as the map. The half of it takes less memory, and less time to fetch.
+
+    Parameters
+    ----------
+    expert
+        After :func:`src_model.inference.folding.pair_depthwise`.
+    """
+
+    def __init__(self, expert: LocalExpert) -> None:
+        super().__init__()
+        look = cast(nn.Conv2d, cast(nn.Sequential, expert.look)[1])
+        reduce = cast(nn.Conv2d, expert.reduce)
+        width = look.out_channels // 2
+        self.looks, self.reduces = nn.ModuleList(), nn.ModuleList()
+        for first, kind in ((0, Fused), (width, AddTo)):
+            half = slice(first, first + width)
+            bias = None if look.bias is None else look.bias[half]
+            seen = cast(nn.Conv2d, like(look, look.weight[half], bias, groups=width))
+            seen.padding, seen.dilation = look.padding, look.dilation
+            self.looks.append(ConvRelu.of(seen))
+            made = like(reduce, reduce.weight[:, half], None if first else reduce.bias)
+            self.reduces.append(kind.of(cast(nn.Conv2d, made)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, width, H, W)`` to the same shape."""
+        result: Tensor = self.reduces[0](self.looks[0](x))
+        self.reduces[1](self.looks[1](x), result)
         return result
 
 

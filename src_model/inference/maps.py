@@ -27,6 +27,8 @@ STRIP_BYTES = 16 << 20
 _LEAST = 1 << 20
 """Bytes from which on a map lies in the block."""
 _STEP = 4096
+_POPULATE_WRITE = 23
+"""Of Linux, ``madvise(2)``."""
 
 
 class Maps:
@@ -58,6 +60,11 @@ class Maps:
         finally:
             self._block = before
 
+    def take(self, size: int) -> None:
+        """Take so many bytes of the block at once, so that nobody else has them when they are needed."""
+        if self._block is not None:
+            self._block.fill(size)
+
     @contextmanager
     def smaller_strips(self, share: float) -> Iterator[None]:
         """Inside, strips take only a share of their bytes, as inputs do that stand for larger ones."""
@@ -83,8 +90,8 @@ class _Block:
     def __init__(self, size: int) -> None:
         self.size = size
         private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if os.name == "posix" else {}
-        memory = mmap.mmap(-1, _rounded(size), **private)
-        self._memory = np.frombuffer(memory, np.uint8)
+        self._map = mmap.mmap(-1, _rounded(size), **private)
+        self._memory = np.frombuffer(self._map, np.uint8)
         self._gaps: list[tuple[int, int]] = [(0, len(self._memory))]
         # A piece may be dropped in the middle of anything, so it is only noted then.
         self._dropped: deque[tuple[int, int]] = deque()
@@ -105,6 +112,14 @@ class _Block:
         # The tensor's storage holds this very array, and so do all views of the tensor.
         weakref.finalize(piece, self._dropped.append, (start, start + wanted)).atexit = False
         return torch.from_numpy(piece)
+
+    def fill(self, size: int) -> None:
+        """Let the system give memory for the first so many bytes; what lies there stays."""
+        size = _rounded(min(size, self.size))
+        try:
+            self._map.madvise(_POPULATE_WRITE, 0, size)
+        except (AttributeError, OSError):  # not everywhere, and not in older ones
+            self._memory[:size:_STEP] |= 0
 
     def _join(self) -> None:
         while self._dropped:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 
 from src_model.device import NARROW, Precision
+from src_model.inference.cpu_layers import run_in_strips
 from src_model.inference.cuda_layers import suit_cuda
 from src_model.inference.folding import (
     Convolution,
@@ -23,7 +24,6 @@ from src_model.inference.folding import (
 from src_model.inference.fused import fuse_passes
 from src_model.inference.maps import Maps
 from src_model.inference.rewrites import MiddleDock, SplitFuse, can_split
-from src_model.inference.strips import run_in_strips
 from src_model.models.base import SegmentationModel
 from src_model.models.experts import Expert
 from src_model.models.mixture_ends import Dock, Fuse

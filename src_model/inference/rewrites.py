@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from src_model.inference.folding import Plain, like
-from src_model.models.blocks import BLOCK_POOL
+from src_model.models.blocks import BLOCK_POOL, without_gaps
 from src_model.models.mixture_ends import Dock, Fuse, on_grid
 
 
@@ -64,12 +64,13 @@ class SplitFuse(nn.Module):
 
     def forward(self, features: Sequence[Tensor], grid: Sequence[int]) -> Tensor:
         """One ``(B, channels[i], ...)`` per level to ``(B, width, *grid)``."""
-        levels = zip(self.parts, self.blocks, features, strict=True)
+        levels = zip(self.parts, self.blocks, map(without_gaps, features), strict=True)
         maps = (self._on_grid(part, block, feature, grid) for part, block, feature in levels)
         if self.dense:
             joined = next(maps)
             for other in maps:
                 joined.add_(other)
+                del other  # before the next one is made
         else:
             joined = torch.cat(list(maps), dim=1)
         result: Tensor = self.relu(joined)

@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from src_model.models.blocks import GlobalPool, conv_bn_relu, part_of
+from src_model.models.blocks import GlobalPool, conv_bn_relu, part_of, without_gaps
 from src_model.tiling.plan import Box, around
 
 
@@ -49,7 +49,7 @@ class ASPP(nn.Module):
 
     def branches(self, x: Tensor, part: Box | None = None) -> Iterator[Tensor]:
         """What is joined, ``(B, out_channels, H, W)`` each; all of ``x`` is seen, only the part is made."""
-        here = x if part is None else part_of(x, part)
+        here = x if part is None else without_gaps(part_of(x, part))
         yield self.point(here)
         for branch, dilation in zip(self.dilated, self.dilations, strict=True):
             yield branch(x) if part is None else _made_in(part, cast(nn.Sequential, branch), x, dilation)
@@ -60,7 +60,7 @@ def _made_in(part: Box, branch: nn.Sequential, x: Tensor, reach: int) -> Tensor:
     """A part of what a branch makes of a map; only its first layer looks around, ``reach`` pixels far."""
     seen = around(part, halo=reach, multiple=1, height=x.shape[2], width=x.shape[3])
     first, *others = branch
-    made: Tensor = part_of(first(part_of(x, seen)), part.moved(-seen.y, -seen.x))
+    made = without_gaps(part_of(first(without_gaps(part_of(x, seen))), part.moved(-seen.y, -seen.x)))
     for layer in others:
         made = layer(made)
     return made

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from src_model.models.blocks import conv_bn_relu, part_of
+from src_model.models.blocks import conv_bn_relu, part_of, without_gaps
 from src_model.tiling.plan import Box, around
+
+_FEW = 32
+"""Of so many columns, one is rather computed than cut off: to cut columns copies the map."""
 
 
 class UpBlock(nn.Module):
@@ -88,7 +92,9 @@ class UNetDecoder(nn.Module):
             stride = 1 << level
             # A pixel of the block's result looks at one on each side.
             wanted = around(part, halo=2 * stride, multiple=2 * stride, height=height, width=width)
-            below = part_of(x, wanted.moved(-seen.y, -seen.x), 2 * stride)
+            if seen.width - wanted.width <= seen.width // _FEW:
+                wanted = replace(wanted, x=seen.x, width=seen.width)
+            below = without_gaps(part_of(x, wanted.moved(-seen.y, -seen.x), 2 * stride))
             x = self.ups[-1 - level](below, part_of(features[level], wanted, stride))
             seen = wanted
         return part_of(x, part.moved(-seen.y, -seen.x))

@@ -139,9 +139,11 @@ class ExpertBank(nn.ModuleList):
             outputs = expert(x if len(rows) == len(x) else x[rows]).split(1)
             share = weights[:, :, number].to(outputs[0].dtype)
             for sample, output in zip(rows, outputs, strict=True):
-                for router, mixture in enumerate(mixtures):
-                    if chosen[sample][router][number]:
-                        mixture[sample] = _add(mixture[sample], output, share[sample, router])
+                asked = [router for router, choice in enumerate(chosen[sample]) if choice[number]]
+                for router in asked:
+                    last = router == asked[-1]
+                    total = mixtures[router][sample]
+                    mixtures[router][sample] = _add(total, output, share[sample, router], spent=last)
             del output, outputs  # before the next expert makes its own
         return [_batch(mixtures.pop(0), x) for _ in range(weights.shape[1])]
 
@@ -157,9 +159,14 @@ class ExpertBank(nn.ModuleList):
         return mixtures
 
 
-def _add(total: Tensor | None, output: Tensor, share: Tensor) -> Tensor:
-    """``total + share * output`` of one sample; no ``total`` is 0. In place: autograd needs no sum."""
-    return output * share if total is None else total.addcmul_(output, share)
+def _add(total: Tensor | None, output: Tensor, share: Tensor, *, spent: bool) -> Tensor:
+    """``total + share * output`` of one sample; no ``total`` is 0. In place: autograd needs no sum.
+
+    ``spent`` = nobody else looks at the output, whose place may be taken where autograd does not need it.
+    """
+    if total is not None:
+        return total.addcmul_(output, share)
+    return output.mul_(share) if spent and not torch.is_grad_enabled() else output * share
 
 
 def _batch(samples: Sequence[Tensor | None], like: Tensor) -> Tensor:

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from src_model.inference.cpu_layers import run_in_strips
 from src_model.inference.global_pools import GlobalPools
 from src_model.inference.later import Later, MadeLater, rows_of
 from src_model.inference.maps import Maps
 from src_model.inference.optimise import optimise
-from src_model.inference.strips import DockStrips, run_in_strips
+from src_model.inference.strips import DockStrips
 from src_model.models.registry import create_model
 from src_model.tiling.plan import Box
 

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from src_model.inference import maps
+from src_model.inference.cpu_layers import run_in_strips
 from src_model.inference.fused import fuse_passes
 from src_model.inference.global_pools import GlobalPools
 from src_model.inference.maps import Maps
 from src_model.inference.optimise import optimise
-from src_model.inference.strips import Strips, run_in_strips
+from src_model.inference.strips import Strips
 from src_model.models.base import SegmentationModel
 from src_model.models.registry import create_model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import weakref
 from contextlib import ExitStack
@@ -19,16 +20,16 @@ from src_model.data.slide_formats.level import CACHE_BYTES
 from src_model.errors import DeviceError, OutputError
 from src_model.inference.global_pools import GlobalPools
 from src_model.inference.network import Network
-from src_model.tiling.plan import Box
+from src_model.tiling.plan import Box, round_up
 
-_OVERHEAD, _STRIPS, _BESIDE = 0.25, 180_000_000, 200_000_000
-"""Of the network's maps, what gaps and convolutions take; bytes of maps that live for a layer only, with
-the gaps between them; bytes for all else that is kept for a work."""
+_GAPS, _CONVOLUTIONS, _STRIPS, _BESIDE = 0.15, 0.25, 300_000_000, 200_000_000
+"""Of the network's maps, what gaps between them take, and convolutions; bytes of maps that live for a layer
+only, with the gaps between them; bytes for all else that is kept for a work."""
 _MASK_SHARE, _OBJECTS_SHARE = 0.1, 0.5
 """Bytes on disk per pixel that is segmented: compressed masks take less than the first nearly always."""
 _SPARE_MEMORY = 256 << 20
-_ROWS, _COLUMNS = 1024, 64
-"""Of the input on which a network is measured, in strips that are as much smaller as it is."""
+_COLUMNS = 32
+"""Of the input on which a network is measured at least: as high as a tile, its strips as much narrower."""
 _PEAKS: weakref.WeakKeyDictionary[Network, dict[tuple[int, float, bool], float]] = weakref.WeakKeyDictionary()
 
 
@@ -85,7 +86,8 @@ def needs_of(
     queues = area * (ahead + 1) * (network.in_channels * (1 + network.transfer.dtype.itemsize) + 2)
     maps, strips = (area * peak, _STRIPS) if network.shares_processors else (0.0, 0)
     disk = pixels * (_MASK_SHARE + (_OBJECTS_SHARE if objects else 0))
-    heap = maps * _OVERHEAD + strips
+    heap = maps * _CONVOLUTIONS + strips
+    maps *= 1 + _GAPS
     memory = maps + heap + queues + CACHE_BYTES + _BESIDE
     return Needs(int(memory), int(disk) + (1 << 20), int(maps), int(heap))
 
@@ -129,17 +131,18 @@ def peak_of_maps(network: Network, pixels: int, *, held: bool, kept: float = 1.0
 
 def _measured_peak(network: Network, pixels: int, kept: float, held: bool) -> float:
     counter, pools = _LiveBytes(), GlobalPools(network.model)
-    share = min(_ROWS * _COLUMNS / pixels, 1.0)
-    margin = round((1 - kept) * _ROWS / 2)
-    images = np.zeros((1, network.in_channels, _ROWS, _COLUMNS), np.float32)
+    multiple = network.model.required_multiple
+    rows, columns = round_up(math.isqrt(pixels), multiple), round_up(_COLUMNS, multiple)
+    margin = round((1 - kept) * rows / 2)
+    images = np.zeros((1, network.in_channels, rows, columns), np.float32)
     with ExitStack() as until:
-        until.enter_context(network.maps.smaller_strips(share))
+        until.enter_context(network.maps.smaller_strips(min(columns / rows, 1.0)))
         if held and pools.names:
-            pools.look(lambda: network.logits(images[..., :_COLUMNS, :], steady=False))
+            pools.look(lambda: network.logits(images[..., :columns, :], steady=False))
             until.enter_context(pools.held())
         with counter:
-            network.logits(images, steady=False, part=Box(margin, 0, _ROWS - 2 * margin, _COLUMNS))
-    return counter.peak / (_ROWS * _COLUMNS)
+            network.logits(images, steady=False, part=Box(margin, 0, rows - 2 * margin, columns))
+    return counter.peak / (rows * columns)
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]

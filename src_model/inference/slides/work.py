@@ -36,9 +36,6 @@ from src_model.models.checkpoint import Checkpoint
 from src_model.tiling.groups import Group
 from src_model.tiling.plan import Box
 
-_FULL = 0.85
-"""Of the memory that was announced, after which what is free goes back between two tiles."""
-
 Read = Sent | None
 """Prepared pixels of the tiles of a group (B, C, Y, X); ``None`` = all of them are blank."""
 Found = tuple[Received, Received | None]
@@ -199,7 +196,8 @@ class SlideWork:
 
     def begin(self) -> None:
         """Take the memory, and remove what a killed work left half-written; for the lock's holder only."""
-        self._limit.allow(int(self.needs.memory * _FULL), self.needs.heap)
+        self._network.maps.take(self.needs.maps)
+        self._limit.take(self.needs.heap, beside=self.needs.heap // 4)
         if not self.mask.complete:
             self.mask.mend()
 
