@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -106,20 +106,51 @@ def resize_image(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
 
 
 def batch_of(images: Sequence[NDArray[Any]], prepare: Preparation, network: Network) -> Tensor:
-    """Parts (Y, X, C) of an image as a batch (B, C, Y, X) of the number type that the network computes in.
+    """Parts (Y, X, C) of an image as a batch (B, C, Y, X) of the number type that the network computes in."""
+    height, width, _ = images[0].shape
+    batch = empty_batch(len(images), height, width, network)
+    for image, sample in zip(images, batch, strict=True):
+        fill(sample, image, prepare)
+    return batch
 
-    Prepared some rows at a time, as float32 takes several times the memory of what is read, and more time
-    to fetch from it than to compute.
+
+def empty_batch(count: int, height: int, width: int, network: Network) -> Tensor:
+    """Room for parts of an image as the network takes them, where its maps lie."""
+    import torch
+
+    shape = (count, network.in_channels, height, width)
+    return network.maps.empty(shape, network.transfer.dtype, torch.device("cpu"))
+
+
+def fill(sample: Tensor, image: NDArray[Any], prepare: Preparation) -> None:
+    """Prepare a part (Y, X, C) of an image to where it lies in a batch (C, Y, X).
+
+    Some rows at a time, as float32 takes several times the memory of what is read, and more time to fetch
+    from it than to compute.
     """
     import torch
 
-    height, width, _ = images[0].shape
-    shape = (len(images), network.in_channels, height, width)
-    batch = network.maps.empty(shape, network.transfer.dtype, torch.device("cpu"))
-    for image, sample in zip(images, batch, strict=True):
-        for top in range(0, height, _ROWS):
-            sample[:, top : top + _ROWS] = torch.from_numpy(prepare(image[top : top + _ROWS]))
-    return batch
+    for top in range(0, len(image), _ROWS):
+        sample[:, top : top + _ROWS] = torch.from_numpy(prepare(image[top : top + _ROWS]))
+
+
+def fill_from(
+    sample: Tensor, pieces: Iterable[tuple[int, NDArray[Any]]], prepare: Preparation
+) -> NDArray[Any] | None:
+    """:func:`fill` with an image that comes in pieces, each with the number of its first row.
+
+    An image without contrast is left out: the pixel (1, 1, C) that all of it equals is returned instead.
+    """
+    pixel: NDArray[Any] | None = None
+    for row, piece in pieces:
+        if row == 0:
+            pixel = first = piece[:1, :1].copy()
+        if pixel is not None and not (is_constant(piece) and np.array_equal(piece[:1, :1], pixel)):
+            pixel = None
+            fill(sample[:, :row], np.broadcast_to(first, (row, *piece.shape[1:])), prepare)
+        if pixel is None:
+            fill(sample[:, row : row + len(piece)], piece, prepare)
+    return pixel
 
 
 def is_constant(plane: NDArray[Any]) -> bool:

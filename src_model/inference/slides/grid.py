@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from src_model.tiling.plan import Box, round_up
 
 STEP = 32
 """Where pixels are resampled, so many of the mask cover a whole number of the slide's."""
+_ROWS = 512
+"""That are read at a time, at least."""
 _NEAR = 0.03
 """A level is taken as it is where its resolution differs by no more than this share."""
 _FINEST = 0.25
@@ -142,6 +144,19 @@ class GridReader:
         beyond = ((0, source.height - inside.height), (0, source.width - inside.width), (0, 0))
         pixels = np.pad(pixels, beyond, mode="edge") if any(map(any, beyond)) else pixels
         return resample(pixels, (height, width))[box.y - y : box.y_end - y, box.x - x : box.x_end - x]
+
+    def pieces(self, box: Box) -> Iterator[tuple[int, NDArray[Any]]]:
+        """What :meth:`read` gives, some rows after the other, each with the number of its first row.
+
+        They end where tiles of the slide do, so that none is decoded twice. All rows at once where they are
+        resampled.
+        """
+        step = round_up(_ROWS, self._level.tile[0]) if self._grid.factor == 1 else box.y_end
+        row = box.y
+        while row < box.y_end:
+            end = min((row // step + 1) * step, box.y_end)
+            yield row - box.y, self.read(Box(row, box.x, end - row, box.width))
+            row = end
 
     def _pixels(self, box: Box) -> NDArray[Any]:
         """A box of the level's pixels as (Y, X, C)."""

@@ -124,9 +124,11 @@ class Tissue:
         return found
 
     @cached_property
-    def _sums(self) -> NDArray[np.int64]:
+    def _sums(self) -> NDArray[np.int32]:
         """Number of pixels of tissue above and left of each corner of the mask's pixels."""
-        return np.pad(self.mask, ((1, 0), (1, 0))).cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
+        return (
+            np.pad(self.mask, ((1, 0), (1, 0))).cumsum(axis=0, dtype=np.int32).cumsum(axis=1, dtype=np.int32)
+        )
 
     def at(self, y: int, x: int, height: int, width: int, scale: tuple[float, float]) -> NDArray[np.bool_]:
         """Where in a box of another grid there is tissue, by the nearest pixel of the mask.

@@ -21,7 +21,7 @@ from src_model.errors import ImageError
 from src_model.events import Control
 from src_model.inference.global_pools import GlobalPools, Values
 from src_model.inference.network import MemoryRanOut, Network, classes, probabilities
-from src_model.inference.prepare import Preparation, batch_of, is_constant
+from src_model.inference.prepare import Preparation, batch_of, empty_batch, fill, fill_from
 from src_model.inference.slides.area import Area
 from src_model.inference.slides.context import fitting_plan, record
 from src_model.inference.slides.grid import GridReader, check_channels, choose_grid, notes_on_resolution
@@ -148,10 +148,16 @@ class SlideWork:
     def read(self, group: Group) -> Read:
         """The pixels of a group as the network takes them; called in the threads that read."""
         self._fingerprint.check()
-        images = [self.reader.read(tile.read) for tile in group]
-        if all(is_constant(image) for image in images):
+        size = group[0].read.height, group[0].read.width
+        batch = empty_batch(len(group), *size, self._network)
+        pieces = (self.reader.pieces(tile.read) for tile in group)
+        blank = [fill_from(sample, some, self._prepare) for sample, some in zip(batch, pieces, strict=True)]
+        if all(pixel is not None for pixel in blank):
             return None
-        return self._sent(images)
+        for sample, pixel in zip(batch, blank, strict=True):
+            if pixel is not None:
+                fill(sample, np.broadcast_to(pixel, (*size, *pixel.shape[2:])), self._prepare)
+        return self._network.transfer.send(batch)
 
     def compute(self, group: Group, images: Read) -> list[Found] | None:
         """What is found in a group's tiles; the device may be computing it yet.
@@ -197,7 +203,7 @@ class SlideWork:
     def begin(self) -> None:
         """Take the memory, and remove what a killed work left half-written; for the lock's holder only."""
         self._network.maps.take(self.needs.maps)
-        self._limit.take(self.needs.heap, beside=self.needs.heap // 4)
+        self._limit.take(self.needs.heap, beside=self.needs.heap // 6)
         if not self.mask.complete:
             self.mask.mend()
 
