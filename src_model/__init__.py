@@ -15,6 +15,9 @@ __version__ = "0.1.0"
 # Before torch is loaded. It places its maps at whole pages then, and glibc can use the gap that a map of some
 # size leaves for the next one of that size; else it is short of a few bytes, and memory grows with each map.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+# A network's layers are set up anew for each size of a tile, of which a slide has some fifty. Usually 1,024
+# layers are remembered, and the first are forgotten before they come again, in this slide or the next one.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
 
 _HOME = {
     "list_models": "src_model.models.registry",

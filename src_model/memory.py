@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import mmap
 import platform
 import threading
 from collections.abc import Iterator
@@ -18,11 +19,14 @@ from typing import Any
 
 import psutil
 
-_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
-_KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_ARENA_MAX, 1))
-_DEFAULT = ((_MMAP_MAX, 65536), (_TRIM_THRESHOLD, 128 << 10), (_ARENA_MAX, 0))
-"""Of glibc, ``mallopt(3)``; threads that begin inside share what is kept."""
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+_KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1))
+_DEFAULT = ((_MMAP_MAX, 65536), (_TRIM_THRESHOLD, 128 << 10))
+"""Of glibc, ``mallopt(3)``."""
 
+POPULATE_WRITE = 23
+"""Of Linux since 5.14, ``madvise(2)``: gives the pages of a range at once."""
+_PAGE = mmap.PAGESIZE
 _PIECE = 96 << 20
 """Bytes that the layers of a network take beside its large maps."""
 _REST = 4
@@ -109,24 +113,28 @@ class MemoryLimit:
         if self._library is None:
             return
         counts = _counts(self._library)
-        in_gaps = counts.fordblks - counts.keepcost if counts else 0
-        piece = self._library.malloc(max(size - in_gaps, 1))
-        if piece:
-            ctypes.memset(piece, 0, max(size - in_gaps, 1))
+        missing = max(size - (counts.fordblks - counts.keepcost if counts else 0), 1)
+        if piece := self._library.malloc(missing):
+            first = -(-piece // _PAGE) * _PAGE
+            if self._library.madvise(first, max(piece + missing - first, 0) // _PAGE * _PAGE, POPULATE_WRITE):
+                ctypes.memset(piece, 0, missing)
             self._library.free(piece)
         self._most = self._process.memory_info().rss + beside
 
     def keep(self) -> None:
-        """To be called now and then, between large steps; of eight calls one at most gives back."""
+        """To be called now and then, between large steps; of four calls one at most gives back."""
         self._rest -= 1
         if self._library is None or self._rest > 0:
             return
-        # Where little is free in one piece, it soon grows by that.
-        counts = _counts(self._library)
-        soon = max(_PIECE - counts.keepcost, 0) if counts else 0
-        if self._process.memory_info().rss + soon > self._most:
+        room = self._most - self._process.memory_info().rss
+        if room < _PIECE and room < max(_PIECE - self._in_one_piece(), 0):
             self._library.malloc_trim(0)
             self._rest = _REST
+
+    def _in_one_piece(self) -> int:
+        """Bytes that are free at the end of what is kept: where they are too few, it soon grows."""
+        counts = _counts(self._library)
+        return int(counts.keepcost) if counts else _PIECE
 
 
 @cache
@@ -137,6 +145,7 @@ def _glibc() -> Any:
     library = ctypes.CDLL(None)
     library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
     library.free.argtypes = (ctypes.c_void_p,)
+    library.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     if hasattr(library, "mallinfo2"):  # since 2.33
         library.mallinfo2.restype = _Counts
     return library

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,15 @@ class Library:
     def __init__(self) -> None:
         self.told: list[tuple[int, int]] = []
         self.trimmed = 0
+        self.free = self.at_the_end = 512 << 20
+        self.asked: list[int] = []
+
+    def malloc(self, size: int) -> None:
+        """There is none, so that nothing is written to it."""
+        self.asked.append(size)
+
+    def mallinfo2(self) -> SimpleNamespace:
+        return SimpleNamespace(fordblks=self.free, keepcost=self.at_the_end)
 
     def mallopt(self, name: int, value: int) -> int:
         self.told.append((name, value))
@@ -80,13 +90,34 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_what_is_free_goes_back_once_the_process_has_grown_too_far(library: Library) -> None:
     limit = MemoryLimit()
     limit.keep()  # whatever it takes, as long as nobody says how much that may be
-    limit.allow(1 << 40)
+    limit.take(0, beside=1 << 40)
     limit.keep()
     assert library.trimmed == 0
 
-    limit.allow(-(1 << 30))
+    limit.take(0, beside=-(1 << 30))
     limit.keep()
     assert library.trimmed == 1
+
+
+def test_what_lies_free_in_gaps_is_not_taken_again(library: Library) -> None:
+    library.free, library.at_the_end = 100 << 20, 40 << 20
+
+    MemoryLimit().take(150 << 20, beside=0)
+
+    assert library.asked == [90 << 20]
+
+
+@pytest.mark.parametrize(("at_the_end", "trimmed"), [(512 << 20, 0), (1 << 20, 1)])
+def test_what_is_free_goes_back_before_the_process_grows_as_no_gap_is_large_enough(
+    library: Library, at_the_end: int, trimmed: int
+) -> None:
+    library.free = library.at_the_end = at_the_end
+    limit = MemoryLimit()
+    limit.take(0, beside=64 << 20)
+
+    limit.keep()
+
+    assert library.trimmed == trimmed
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory is kept with glibc only")
@@ -98,7 +129,7 @@ from src_model.memory import MemoryLimit, kept_memory
 taken = lambda: psutil.Process().memory_info().rss >> 20
 before = taken()
 with kept_memory():
-    MemoryLimit().allow(1 << 40, 128 << 20)
+    MemoryLimit().take(128 << 20, beside=0)
     inside = taken()
 print(inside - before, inside - taken())
 """
@@ -119,10 +150,10 @@ def test_torch_lays_large_maps_at_whole_pages() -> None:
     assert answer.stdout.strip() == "0"
 
 
-def test_it_goes_back_once_in_eight_steps_at_most(library: Library) -> None:
+def test_it_goes_back_once_in_four_steps_at_most(library: Library) -> None:
     limit = MemoryLimit()
-    limit.allow(-(1 << 30))
-    for _ in range(17):
+    limit.take(0, beside=-(1 << 30))
+    for _ in range(9):
         limit.keep()
 
-    assert library.trimmed == 3  # at steps 1, 9 and 17
+    assert library.trimmed == 3  # at steps 1, 5 and 9

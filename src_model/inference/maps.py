@@ -22,13 +22,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from src_model.memory import POPULATE_WRITE
+
 STRIP_BYTES = 16 << 20
 """Of the widest map of an image while a layer runs on some rows after the other."""
 _LEAST = 1 << 20
 """Bytes from which on a map lies in the block."""
 _STEP = 4096
-_POPULATE_WRITE = 23
-"""Of Linux, ``madvise(2)``."""
 
 
 class Maps:
@@ -117,7 +117,7 @@ class _Block:
         """Let the system give memory for the first so many bytes; what lies there stays."""
         size = _rounded(min(size, self.size))
         try:
-            self._map.madvise(_POPULATE_WRITE, 0, size)
+            self._map.madvise(POPULATE_WRITE, 0, size)
         except (AttributeError, OSError):  # not everywhere, and not in older ones
             self._memory[:size:_STEP] |= 0
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import platform
 import threading
 
+import psutil
 import pytest
 import torch
 from torch import Tensor
 
+from src_model.inference import maps as maps_module
 from src_model.inference.maps import Maps
 
 CPU = torch.device("cpu")
@@ -125,3 +128,28 @@ def test_where_the_system_reserves_no_memory_maps_lie_anywhere(monkeypatch: pyte
 
     with maps.reserved(4 * MIB):
         assert map_of(maps, 2).shape == (1, 4, 512, 256)
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="other systems give memory in other ways")
+@pytest.mark.parametrize("advice", [maps_module.POPULATE_WRITE, -1], ids=["at once", "page by page"])
+def test_what_is_taken_of_a_block_is_there_and_what_lies_in_it_stays(
+    advice: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maps_module, "POPULATE_WRITE", advice)
+    maps, process = Maps(), psutil.Process()
+
+    with maps.reserved(128 * MIB):
+        lies = map_of(maps, 2).fill_(7)
+        before = process.memory_info().rss
+        maps.take(64 * MIB)
+
+        assert process.memory_info().rss - before > 48 * MIB
+        assert float(lies.min()) == float(lies.max()) == 7
+
+
+def test_more_than_the_block_is_not_taken_nor_anything_without_one() -> None:
+    maps = Maps()
+    maps.take(1 << 50)
+
+    with maps.reserved(2 * MIB):
+        maps.take(1 << 50)
