@@ -79,8 +79,8 @@ def fit_to_device(model: SegmentationModel, precision: Precision, maps: Maps | N
     """Make a network of :func:`optimise` as fast as the device that it is on allows, in place.
 
     Weights are stored in the number type of ``precision``, and layers join where the device's libraries
-    compute them in one pass. Values are rounded no more often than before. The network then runs in this
-    precision and on this kind of device only.
+    compute them in one pass. Values are rounded no more often than before, but for the sum of a local
+    expert's halves. The network then runs in this precision and on this kind of device only.
     """
     if precision in NARROW:
         narrow_weights(model, NARROW[precision])
