@@ -24,9 +24,10 @@ _KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1))
 _DEFAULT = ((_MMAP_MAX, 65536), (_TRIM_THRESHOLD, 128 << 10))
 """Of glibc, ``mallopt(3)``."""
 
-POPULATE_WRITE = 23
-"""Of Linux since 5.14, ``madvise(2)``: gives the pages of a range at once."""
-_PAGE = mmap.PAGESIZE
+_POPULATE_WRITE = 23
+"""Of Linux since 5.14, ``madvise(2)``."""
+_STEP = 8 << 20
+"""Bytes that are asked for at a time: meanwhile no other thread of the process gets any."""
 _PIECE = 96 << 20
 """Bytes that the layers of a network take beside its large maps."""
 _REST = 4
@@ -75,6 +76,19 @@ def _tell(library: Any, settings: tuple[tuple[int, int], ...]) -> None:
         library.mallopt(name, value)
 
 
+def populate(address: int, size: int) -> bool:
+    """Let the system give memory for a range now, but for what it has of a first and a last page.
+
+    What lies there stays, and other threads run meanwhile. ``False`` where the system cannot.
+    """
+    library, page = _glibc(), mmap.PAGESIZE
+    first, last = -(-address // page) * page, (address + size) // page * page
+    return library is not None and all(
+        library.madvise(start, min(_STEP, last - start), _POPULATE_WRITE) == 0
+        for start in range(first, last, _STEP)
+    )
+
+
 class _Counts(ctypes.Structure):
     """Of glibc, ``mallinfo2(3)``."""
 
@@ -115,8 +129,7 @@ class MemoryLimit:
         counts = _counts(self._library)
         missing = max(size - (counts.fordblks - counts.keepcost if counts else 0), 1)
         if piece := self._library.malloc(missing):
-            first = -(-piece // _PAGE) * _PAGE
-            if self._library.madvise(first, max(piece + missing - first, 0) // _PAGE * _PAGE, POPULATE_WRITE):
+            if not populate(piece, missing):
                 ctypes.memset(piece, 0, missing)
             self._library.free(piece)
         self._most = self._process.memory_info().rss + beside

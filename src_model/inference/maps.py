@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src_model.memory import POPULATE_WRITE
+from src_model.memory import populate
 
 STRIP_BYTES = 16 << 20
 """Of the widest map of an image while a layer runs on some rows after the other."""
@@ -90,8 +90,8 @@ class _Block:
     def __init__(self, size: int) -> None:
         self.size = size
         private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if os.name == "posix" else {}
-        self._map = mmap.mmap(-1, _rounded(size), **private)
-        self._memory = np.frombuffer(self._map, np.uint8)
+        memory = mmap.mmap(-1, _rounded(size), **private)
+        self._memory = np.frombuffer(memory, np.uint8)
         self._gaps: list[tuple[int, int]] = [(0, len(self._memory))]
         # A piece may be dropped in the middle of anything, so it is only noted then.
         self._dropped: deque[tuple[int, int]] = deque()
@@ -115,10 +115,8 @@ class _Block:
 
     def fill(self, size: int) -> None:
         """Let the system give memory for the first so many bytes; what lies there stays."""
-        size = _rounded(min(size, self.size))
-        try:
-            self._map.madvise(POPULATE_WRITE, 0, size)
-        except (AttributeError, OSError):  # not everywhere, and not in older ones
+        size = min(_rounded(size), len(self._memory))
+        if not populate(self._memory.ctypes.data, size):
             self._memory[:size:_STEP] |= 0
 
     def _join(self) -> None:
