@@ -98,6 +98,11 @@ class Fused(nn.Conv2d):
         set_weights(made, conv.weight, conv.bias)
         return made.eval()
 
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """Where it looks, in the order in which oneDNN takes it."""
+        return self.padding, self.stride, self.dilation, self.groups
+
 
 class ConvRelu(Fused):
     """A convolution and its ReLU."""
@@ -110,9 +115,8 @@ class ConvRelu(Fused):
             place: Any = (self.stride, self.padding, self.dilation, self.groups)
             result = torch.cudnn_convolution_relu(x, self.weight, self.bias, *place)
         else:
-            place = (self.padding, self.stride, self.dilation, self.groups)
             convolve = torch.ops.mkldnn._convolution_pointwise
-            result = convolve(x, self.weight, self.bias, *place, "relu", [], "")
+            result = convolve(x, self.weight, self.bias, *self.place, "relu", [], "")
         return result
 
 
@@ -128,9 +132,8 @@ class AddRelu(Fused):
             place: Any = (self.stride, self.padding, self.dilation, self.groups)
             result = torch.cudnn_convolution_add_relu(x, self.weight, added, 1.0, self.bias, *place)
         else:
-            place = (self.padding, self.stride, self.dilation, self.groups)
             convolve = torch.ops.mkldnn._convolution_pointwise.binary
-            result = convolve(x, added, self.weight, self.bias, *place, "add", 1.0, "relu", [], "")
+            result = convolve(x, added, self.weight, self.bias, *self.place, "add", 1.0, "relu", [], "")
         return result
 
 
@@ -140,9 +143,8 @@ class AddTo(Fused):
     def forward(self, x: Tensor, total: Tensor | None = None) -> Tensor:
         """``total`` plus the convolution of ``x``."""
         assert total is not None
-        place: Any = (self.padding, self.stride, self.dilation, self.groups)
         add = torch.ops.mkldnn._convolution_pointwise_.binary
-        result: Tensor = add(total, x, self.weight, self.bias, *place, "add", 1.0, None, [], None)
+        result: Tensor = add(total, x, self.weight, self.bias, *self.place, "add", 1.0, None, [], None)
         return result
 
 

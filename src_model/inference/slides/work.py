@@ -36,6 +36,9 @@ from src_model.models.checkpoint import Checkpoint
 from src_model.tiling.groups import Group
 from src_model.tiling.plan import Box
 
+_BESIDE = 1 / 6
+"""Of the heap that is taken at once, by which the process may grow besides before what is free goes back."""
+
 Read = Sent | None
 """Prepared pixels of the tiles of a group (B, C, Y, X); ``None`` = all of them are blank."""
 Found = tuple[Received, Received | None]
@@ -203,7 +206,7 @@ class SlideWork:
     def begin(self) -> None:
         """Take the memory, and remove what a killed work left half-written; for the lock's holder only."""
         self._network.maps.take(self.needs.maps)
-        self._limit.take(self.needs.heap, beside=self.needs.heap // 6)
+        self._limit.take(self.needs.heap, beside=int(self.needs.heap * _BESIDE))
         if not self.mask.complete:
             self.mask.mend()
 
