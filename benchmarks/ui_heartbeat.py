@@ -22,6 +22,7 @@ from typing import Any
 
 import napari
 import numpy as np
+from napari.settings import get_settings
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 from skimage.data import immunohistochemistry
 
@@ -83,7 +84,9 @@ def measure(name: str, until: Callable[[], bool], seconds: float) -> dict[str, A
 
 
 def summed(name: str, late: np.ndarray) -> dict[str, Any]:
-    """Lateness, milliseconds, in three numbers, which are printed."""
+    """Lateness, milliseconds, in three numbers, which are printed; the end where there is none."""
+    if not late.size:
+        sys.exit(f"Nothing was measured of '{name}': the work had ended before; give fewer --seconds.")
     row = {
         "while": name,
         "ticks": len(late),
@@ -93,6 +96,12 @@ def summed(name: str, late: np.ndarray) -> dict[str, Any]:
     }
     print(json.dumps(row), flush=True)
     return row
+
+
+def first_viewer() -> napari.Viewer:
+    """A viewer as napari first opens one: the size of a window that is remembered here counts for nothing."""
+    get_settings(path=None)
+    return napari.Viewer()
 
 
 def untrained(path: Path) -> Path:
@@ -110,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="longest time for each part")
     seconds = parser.parse_args().seconds
-    viewer = napari.Viewer()
+    viewer = first_viewer()
     viewer.add_image(np.tile(immunohistochemistry(), (4, 4, 1)), name="large")
     _, train = viewer.window.add_plugin_dock_widget("napari-utanet", "UTANet: Train")
     _, segment = viewer.window.add_plugin_dock_widget("napari-utanet", "UTANet: Segment", tabify=True)
