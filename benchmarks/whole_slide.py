@@ -44,8 +44,7 @@ from src_model.inference.global_pools import Values
 from src_model.inference.network import Network
 from src_model.inference.prepare import Preparation
 from src_model.inference.slides.area import Area
-from src_model.inference.slides.grid import GridReader, choose_grid
-from src_model.inference.slides.needs import peak_of_maps
+from src_model.inference.slides.grid import Grid, GridReader, choose_grid
 from src_model.inference.slides.plan import Plan, Sizes
 from src_model.inference.slides.tissue import find_tissue
 from src_model.memory import kept_memory
@@ -132,12 +131,12 @@ def share_of_network(job: Job, network: Network, slide: Path, rounds: int) -> li
     rows = []
     _, _, notes = job.segment(job.slide(4096, 0.4), tissue=True)
     notes["plan"] = job.plan_of(slide)
-    reader, tiles = tiles_of(slide, network, notes)
+    grid, reader, tiles = tiles_of(slide, network, notes)
     held = notes.get("pools")
-    # Its maps lie in a block of its own that is there before the job begins: what the job may take is counted
-    # from then on, and what it gives back is not theirs.
-    pixels = max(tile.read.height * tile.read.width for tile in tiles)
-    with network.maps.reserved(int(peak_of_maps(network, pixels, held=held is not None) * pixels)):
+    # Its maps lie in a block of its own, as large as a job's, that is there before the job begins: what the
+    # job may take is counted from then on, and what it gives back is not theirs.
+    needs = Sizes(**notes["plan"]).needs(network, grid, held=held is not None)
+    with network.maps.reserved(needs.maps):
         between = Between(network, reader, tiles, held)
         for _ in range(rounds):
             between.begin()
@@ -159,13 +158,13 @@ def share_of_network(job: Job, network: Network, slide: Path, rounds: int) -> li
     return rows
 
 
-def tiles_of(slide: Path, network: Network, notes: dict[str, Any]) -> tuple[GridReader, list[Tile]]:
-    """The tiles of the tissue, and what reads them."""
+def tiles_of(slide: Path, network: Network, notes: dict[str, Any]) -> tuple[Grid, GridReader, list[Tile]]:
+    """The pixels of the mask, what reads them, and the tiles of the tissue."""
     opened = open_slide(slide)
     grid = choose_grid(opened, network.pixel_size_um, float(np.mean(opened.pixel_size_um)))
     area = Area(grid, None, find_tissue(opened))
     plan = Plan(grid, area, Sizes(**notes["plan"]), network.model.required_multiple)
-    return GridReader(opened, grid), [tile for group in plan.groups for tile in group]
+    return grid, GridReader(opened, grid), [tile for group in plan.groups for tile in group]
 
 
 def megapixels(tiles: list[Tile]) -> float:
@@ -208,7 +207,7 @@ def compare_slide(job: Job, network: Network, slide: Path, window: Window) -> li
     before, _, notes = job.segment(slide, tissue=True)
     theirs = run_monai(open_slide(slide).levels[0], network, replace(window, held=notes.get("pools")))
     after, _, _ = job.segment(slide, tissue=True)
-    seen = megapixels(tiles_of(slide, network, notes)[1])
+    seen = megapixels(tiles_of(slide, network, notes)[2])
     return [row_of(when, run, seen, theirs) for when, run in (("before", before), ("after", after))]
 
 
