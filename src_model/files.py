@@ -87,8 +87,7 @@ def atomic_folder(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
         if replace:
             _swap(temporary, target, earlier)
         else:
-            temporary.rename(target)  # refused by the system where a folder lies there that is not empty
-            _sync_folder(target.parent)
+            _place(temporary, target)
     except OSError as error:
         raise _output_error(target, error) from error
     finally:
@@ -142,6 +141,19 @@ def _swap(temporary: Path, target: Path, earlier: Path) -> None:
         except OSError:
             earlier.replace(target)
             raise
+    _sync_folder(target.parent)
+
+
+def _place(temporary: Path, target: Path) -> None:
+    """Give a folder its final name, where nothing lies there."""
+    try:
+        temporary.rename(target)  # refused by the system where a folder lies there that is not empty
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise OutputError(
+            f"{target} was just made by another program; wait for that one, or choose another folder."
+        ) from error
     _sync_folder(target.parent)
 
 

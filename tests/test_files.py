@@ -113,6 +113,21 @@ def test_a_folder_that_was_not_made_is_an_output_error_and_keeps_the_old_one(tmp
     assert [p.name for p in tmp_path.iterdir()] == ["mask.zarr"]
 
 
+def test_a_folder_that_another_program_made_meanwhile_is_kept_and_told(tmp_path: Path) -> None:
+    target = tmp_path / "mask.zarr"
+
+    with (
+        pytest.raises(OutputError, match=r"mask\.zarr was just made by another program; wait for"),
+        atomic_folder(target, replace=False) as temporary,
+    ):
+        temporary.mkdir()
+        target.mkdir()
+        (target / "theirs").write_text("theirs")
+
+    assert [p.name for p in tmp_path.iterdir()] == ["mask.zarr"]
+    assert [p.name for p in target.iterdir()] == ["theirs"]
+
+
 def test_leftovers_of_one_name_are_removed_alone(tmp_path: Path) -> None:
     for name in (".a.ome.01ab.part.zarr", ".ab.ome.01ab.part.zarr"):
         (tmp_path / name).mkdir()

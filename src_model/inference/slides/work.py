@@ -19,6 +19,7 @@ from src_model.data.normalise import unit_limits
 from src_model.data.slide import Slide
 from src_model.errors import ImageError
 from src_model.events import Control
+from src_model.files import remove_leftovers
 from src_model.inference.global_pools import GlobalPools, Values
 from src_model.inference.network import MemoryRanOut, Network, classes, probabilities
 from src_model.inference.prepare import Preparation, batch_of, empty_batch, fill, fill_from
@@ -208,6 +209,7 @@ class SlideWork:
         self._network.maps.take(self.needs.maps)
         self._limit.take(self.needs.heap, beside=int(self.needs.heap * _BESIDE))
         if not self.mask.complete:
+            remove_leftovers(self.path.parent, of=self.path)
             self.mask.mend()
 
     def number_objects(self, labels: Path, table: Path) -> Generator[tuple[int, int], None, Numbered]:

@@ -384,7 +384,9 @@ def test_what_a_killed_work_left_half_written_is_mended_before_it_goes_on(
     (mask / "0" / "c" / "0.1234.partial").touch()
     with (mask / "written.bin").open("ab") as journal:
         journal.write(b"abc")
+    (tmp_path / "parts" / ".case_mask.ome.1234.part.zarr").mkdir()
     resumed = run(slide, model, out=tmp_path / "parts")
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["case_mask.ome.zarr"]
     assert resumed.events[0].done >= 3
     assert chunks(resumed.mask) == chunks(run(slide, model, out=tmp_path / "whole").mask)
 
