@@ -216,3 +216,15 @@ def write_ome_zarr(
         described["omero"] = {"channels": list(channels)}  # type: ignore[assignment]
     root.attrs.update(described if version == "0.4" else {"ome": {"version": version, **described}})
     return path
+
+
+def spoil(path: Path, level: int, tile: int, change: Any) -> tuple[int, int]:
+    """Change the bytes of one tile; returns its first row and column."""
+    with tifffile.TiffFile(path) as file:
+        page = file.series[0].levels[level].keyframe
+        offset, count = page.dataoffsets[tile], page.databytecounts[tile]
+        row, column = divmod(tile, -(-page.imagewidth // page.tilewidth))
+    content = bytearray(path.read_bytes())
+    content[offset : offset + count] = change(bytes(content[offset : offset + count]))
+    path.write_bytes(content)
+    return row * page.tilelength, column * page.tilewidth

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_utanet.adapters.drawable import drawable
 from src_model.data.slide_formats.level import Level
 from src_model.data.slide_formats.pyramid import paste
 from src_model.tiling.plan import Box
@@ -37,7 +38,8 @@ class GrowingMask:
         self._lock = threading.Lock()
         self._changed: list[tuple[int, int, int, int]] = []
         last = len(pyramid.levels) - 1
-        self.levels: list[Any] = [self._level(number) for number in range(last)] + [self._coarsest]
+        finer = drawable([self._level(number) for number in range(last)], 0, "as background")
+        self.levels: list[Any] = [*finer, self._coarsest]
 
     def grow(self, box: tuple[int, int, int, int], overview: NDArray[Any]) -> None:
         """Show a part that was written; any thread may call it.
@@ -66,7 +68,7 @@ class GrowingMask:
         changes[:, 2:] += changes[:, :2]
         return changes
 
-    def _level(self, number: int) -> Any:
+    def _level(self, number: int) -> Level:
         level = self.pyramid.levels[number]
         if number == 0 or number >= self.pyramid.overview:
             return level

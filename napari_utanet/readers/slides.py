@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,13 +57,14 @@ def _layers(slide: Slide) -> list[LayerData]:
         show_warning(warning)
     name = slide.path.stem.removesuffix(".ome")
     if slide.axes != "CYX":
+        levels = _drawable(slide, slide.levels)
         options = {"rgb": slide.is_rgb, "name": name}
         if not slide.is_rgb:
-            options["contrast_limits"] = _contrast(slide, slide.levels)
-        return [_layer(slide, slide.levels, options)]
+            options["contrast_limits"] = _contrast(slide, levels)
+        return [_layer(slide, levels, options)]
     layers = []
     for number in range(slide.levels[0].channels):
-        levels = tuple(level.channel(number) for level in slide.levels)
+        levels = _drawable(slide, [level.channel(number) for level in slide.levels])
         channel = _names(slide)[number]
         options = {
             "rgb": False,
@@ -76,13 +77,22 @@ def _layers(slide: Slide) -> list[LayerData]:
     return layers
 
 
+def _drawable(slide: Slide, levels: Sequence[Level]) -> list[Level]:
+    """The levels of a layer; those that are not stored are made of the others as they are drawn."""
+    from napari_utanet.adapters.drawable import drawable, red_of
+    from src_model.data.slide_formats.pyramid import add_overviews
+
+    fill, look = (red_of(levels[0]), "red") if slide.is_rgb else (0, "black")
+    return add_overviews(drawable(levels[: slide.stored_levels], fill, look))
+
+
 def _layer(
-    slide: Slide, levels: tuple[Level, ...], options: dict[str, Any], channel: int | None = None
+    slide: Slide, levels: list[Level], options: dict[str, Any], channel: int | None = None
 ) -> LayerData:
     many = len(levels) > 1
     known = slide.pixel_size_um is not None
     return (
-        list(levels) if many else levels[0],
+        levels if many else levels[0],
         {
             **options,
             "multiscale": many,
@@ -113,7 +123,7 @@ def _names(slide: Slide) -> tuple[str, ...]:
     return slide.channel_names or tuple(f"channel {n + 1}" for n in range(slide.levels[0].channels))
 
 
-def _contrast(slide: Slide, levels: tuple[Level, ...]) -> tuple[float, float]:
+def _contrast(slide: Slide, levels: Sequence[Level]) -> tuple[float, float]:
     """Almost the least and the largest value, from the coarsest level, or from samples of the finest."""
     import numpy as np
 

@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from made_slides import (
     pyramid,
+    spoil,
     tissue,
     write_ndpi,
     write_ome_tiff,
@@ -33,18 +34,6 @@ def cut(path: Path, share: float) -> Path:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
     return path
-
-
-def spoil(path: Path, level: int, tile: int, change: Any) -> tuple[int, int]:
-    """Change the bytes of one tile; returns its first row and column."""
-    with tifffile.TiffFile(path) as file:
-        page = file.series[0].levels[level].keyframe
-        offset, count = page.dataoffsets[tile], page.databytecounts[tile]
-        row, column = divmod(tile, -(-page.imagewidth // page.tilewidth))
-    content = bytearray(path.read_bytes())
-    content[offset : offset + count] = change(bytes(content[offset : offset + count]))
-    path.write_bytes(content)
-    return row * page.tilelength, column * page.tilewidth
 
 
 @pytest.mark.parametrize("share", [0.0005, 0.02, 0.3, 0.6, 0.9])

@@ -13,6 +13,7 @@ import pytest
 import tifffile
 from made_slides import (
     pyramid,
+    spoil,
     tissue,
     write_ome_tiff,
     write_ome_zarr,
@@ -28,6 +29,7 @@ from napari_utanet.adapters.from_layer import from_layer, plane_of_layer
 from napari_utanet.readers.slides import get_reader
 from src_model.config import ClassInfo
 from src_model.data.label_pyramid import LabelPyramid
+from src_model.data.slide import open_slide
 from src_model.data.slide_formats.level import Level
 from src_model.errors import DataError
 from src_model.tiling.plan import Box
@@ -157,6 +159,44 @@ def test_a_damaged_slide_is_named_when_it_is_opened(tmp_path: Path, viewer: Any)
 
     with pytest.raises(DataError, match=r"a\.svs is truncated"):
         open_(viewer, path)
+
+
+def test_a_damaged_tile_is_drawn_red_and_told_once(
+    tmp_path: Path, viewer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("napari.utils.notifications.show_warning", shown.append)
+    image = tissue(300, 420)
+    path = write_svs(tmp_path / "a.svs", [image])
+    row, column = spoil(path, 0, 5, lambda data: bytes(len(data)))
+
+    (layer,) = open_(viewer, path)
+    layer.refresh()
+
+    tile = np.s_[row : row + 64, column : column + 64]
+    assert np.array_equal(layer.data[tile], np.broadcast_to((230, 57, 70), (64, 64, 3)))
+    assert np.array_equal(layer.data[:row], open_slide(path).levels[0][:row])
+    assert len(shown) == 1
+    assert f"rows {row} to {row + 64}, columns {column} to {column + 64}" in shown[0]
+    assert shown[0].endswith("What cannot be read is shown red.")
+
+
+def test_a_mask_with_a_damaged_chunk_is_drawn_without_it(
+    tmp_path: Path, viewer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("napari.utils.notifications.show_warning", shown.append)
+    monkeypatch.setattr("src_model.data.label_levels.OVERVIEW", 64)
+    path = tmp_path / "a_mask.ome.zarr"
+    write_mask(path)
+    (path / "0" / "c" / "0" / "0").write_bytes(b"no chunk")
+
+    (layer,) = open_(viewer, path)
+
+    assert not np.asarray(layer.data[0]).any()
+    assert np.asarray(layer.data[1]).any()
+    assert len(shown) == 1
+    assert shown[0].endswith("What cannot be read is shown as background.")
 
 
 def test_what_is_left_out_of_a_slide_is_shown(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from src_model.data.normalise import match_channels
 from src_model.data.slide import Slide
-from src_model.data.slide_formats.level import Level
+from src_model.data.slide_formats.damage import around_damage
 from src_model.errors import DataError, ImageError
 from src_model.tiling.plan import Box, round_up
 
@@ -105,10 +105,10 @@ class GridReader:
     """
 
     def __init__(self, slide: Slide, grid: Grid, channels: Sequence[int] | None = None) -> None:
-        self._level = slide.levels[grid.level]
+        fill = 255 if slide.is_rgb and slide.dtype == np.uint8 else 0
+        self._level = around_damage(slide.levels[grid.level], fill, self._note)
         self._grid = grid
         self._channels = None if channels is None else _known_channels(slide, channels)
-        self._fill = 255 if slide.is_rgb and slide.dtype == np.uint8 else 0
         self._lock = threading.Lock()
         self._damaged: dict[tuple[int, int], str] = {}
 
@@ -160,10 +160,7 @@ class GridReader:
 
     def _pixels(self, box: Box) -> NDArray[Any]:
         """A box of the level's pixels as (Y, X, C)."""
-        try:
-            values = self._cut(box)
-        except DataError:
-            values = self._piecewise(box)
+        values = self._cut(box)
         if self._level.axes == "CYX":
             values = np.moveaxis(values, 0, -1)
         return values[..., np.newaxis] if values.ndim == 2 else values
@@ -175,30 +172,10 @@ class GridReader:
             return self._level[(slice(None), *box.slices)]
         return np.concatenate([self._level[(slice(n, n + 1), *box.slices)] for n in self._channels])
 
-    def _piecewise(self, box: Box) -> NDArray[Any]:
-        """Tile by tile, so that one that is damaged costs no other."""
-        height, width = self._level.tile
-        out = np.full(self._shape(box), self._fill, self._level.dtype)
-        for row in range(box.y // height, -(-box.y_end // height)):
-            for column in range(box.x // width, -(-box.x_end // width)):
-                y, x = max(row * height, box.y), max(column * width, box.x)
-                bottom, right = min((row + 1) * height, box.y_end), min((column + 1) * width, box.x_end)
-                try:
-                    values = self._cut(Box(y, x, bottom - y, right - x))
-                except DataError as error:
-                    with self._lock:
-                        self._damaged.setdefault((row, column), str(error))
-                    continue
-                place = Box(y - box.y, x - box.x, bottom - y, right - x).slices
-                out[(slice(None), *place) if self._level.axes == "CYX" else place] = values
-        return out
-
-    def _shape(self, box: Box) -> tuple[int, ...]:
-        level: Level = self._level
-        if level.axes == "CYX":
-            count = level.channels if self._channels is None else len(self._channels)
-            return count, box.height, box.width
-        return (box.height, box.width, level.channels) if level.axes == "YXC" else (box.height, box.width)
+    def _note(self, cell: tuple[int, int], error: DataError) -> None:
+        """A tile of the level is damaged."""
+        with self._lock:
+            self._damaged.setdefault(cell, str(error))
 
     def _on_mask(self, cell: tuple[int, int]) -> Box:
         height, width = self._level.tile
