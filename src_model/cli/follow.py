@@ -110,9 +110,10 @@ def describe(event: ev.Event) -> str | None:
             height, width = event.shape
             size = "" if event.pixel_size_um is None else f" of {event.pixel_size_um:.3g} micrometres"
             done = f", {event.done} of them done" if event.done else ""
+            tiles = "1 tile" if event.tiles == 1 else f"{event.tiles} tiles"
             needs = f"{event.memory_bytes / 1e9:.1f} GB of memory, {event.disk_bytes / 1e6:,.0f} MB on disk"
             return (
-                f"{event.source}: {width} x {height} pixels{size} in {event.tiles} tiles{done}; takes at "
+                f"{event.source}: {width} x {height} pixels{size} in {tiles}{done}; takes at "
                 f"most about {needs}"
             )
         case ev.SlideFinished():

@@ -171,6 +171,8 @@ def _region(text: str) -> Region:
     if len(numbers) != 4:
         raise typer.BadParameter(f"expected four whole numbers X,Y,W,H but got '{text}'")
     x, y, width, height = numbers
+    if width < 1 or height < 1:
+        raise typer.BadParameter(f"expected a width and a height of at least 1 in X,Y,W,H but got '{text}'")
     return x, y, width, height
 
 

@@ -73,7 +73,9 @@ def find_domain(domains: Domains, domain: Any) -> int:
     known = ", ".join(f"'{name}'" for name in names)
     if domain is None:
         if len(names) > 1:
-            raise ModelError(f"This network serves several domains; say which by domain=...: {known}.")
+            raise ModelError(
+                f"This network serves several domains; choose one as 'domain' (`--domain`): {known}."
+            )
         return 0
     if isinstance(domain, str):
         folded = [name.casefold() for name in names]

@@ -79,6 +79,12 @@ def test_a_region_in_pixels_of_the_finest_level_and_a_coarser_size(
     assert LabelPyramid.open(tmp_path / "out" / "case_2_mask.ome.zarr").shape == (150, 200)
 
 
+def test_a_region_without_pixels_is_refused(slide: Path, checkpoint: Path) -> None:
+    code, events = utanet("segment", slide, "--checkpoint", checkpoint, "--roi=0,0,-5,10")
+    assert (code, events) == (2, [])
+    assert [path.name for path in slide.parent.iterdir()] == ["case.svs"]
+
+
 def test_a_blank_slide_without_tissue_is_one_sentence(checkpoint: Path, tmp_path: Path) -> None:
     blank = write_svs(tmp_path / "blank.svs", pyramid(np.full((*SIZE, 3), 245, np.uint8), 2))
     with pytest.raises(Exception, match="No tissue was found"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -39,9 +40,10 @@ class Area:
     def __init__(self, grid: Grid, outlines: Sequence[ArrayLike] | None, tissue: Tissue | None) -> None:
         self._grid, self._tissue = grid, tissue
         self._outlines = None if outlines is None else [self._on_mask(outline) for outline in outlines]
-        if self._outlines is not None and not any(self._bounds(points) for points in self._outlines):
+        if self._outlines is not None and not any(map(self._reaches, self._outlines)):
             raise ImageError(
-                "The region lies outside of the slide; draw it on the slide, or choose all of it."
+                "The region lies outside of the slide, or nothing is within it; draw it on the slide, or "
+                "choose all of it."
             )
 
     def touched(self, box: Box, step: int) -> NDArray[np.bool_]:
@@ -74,19 +76,24 @@ class Area:
         return inside
 
     def _on_mask(self, outline: ArrayLike) -> NDArray[np.float64]:
-        points = np.asarray(outline, dtype=float)
+        try:
+            points = np.asarray(outline, dtype=float)
+        except (TypeError, ValueError):
+            points = np.empty(0)
         if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
             raise ImageError(
-                f"An outline has at least 3 points (y, x) but got an array of shape {points.shape}; draw a "
-                "rectangle, an ellipse or a polygon."
+                f"An outline has at least 3 points (y, x) of finite numbers but got {reprlib.repr(outline)}; "
+                "draw a rectangle, an ellipse or a polygon."
             )
         on_mask: NDArray[np.float64] = points / np.asarray(self._grid.scale) - 0.5
         return on_mask
 
-    def _bounds(self, points: NDArray[np.float64]) -> bool:
-        """Whether the bounding box of an outline reaches into the image."""
+    def _reaches(self, points: NDArray[np.float64]) -> bool:
+        """Whether an outline has something within, and its bounding box reaches into the image."""
         low, high = points.min(axis=0), points.max(axis=0)
-        return bool((high >= -0.5).all() and (low < np.asarray(self._grid.shape) - 0.5).all())
+        (y, x), (next_y, next_x) = points.T, np.roll(points, -1, axis=0).T
+        within = abs(float((y * next_x - next_y * x).sum())) > 0
+        return bool(within and (high > -0.5).all() and (low < np.asarray(self._grid.shape) - 0.5).all())
 
 
 def _mark(squares: NDArray[np.bool_], points: NDArray[np.float64]) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from src_model.data.normalise import match_channels
 from src_model.data.slide import Slide
 from src_model.data.slide_formats.damage import around_damage
 from src_model.errors import DataError, ImageError
+from src_model.inference.slides.fit import known_channels
 from src_model.tiling.plan import Box, round_up
 
 STEP = 32
@@ -65,7 +66,7 @@ def choose_grid(slide: Slide, wanted_um: float | None, slide_um: float | None) -
     ratio = wanted_um / slide_um if wanted_um is not None and slide_um is not None else 1.0
     if ratio < _FINEST:
         raise ImageError(
-            f"A pixel size of {wanted_um} micrometres is much finer than that of the slide, {slide_um}; "
+            f"A pixel size of {wanted_um:g} micrometres is much finer than that of the slide, {slide_um:g}; "
             f"choose at least {_FINEST * (slide_um or 1):g}."
         )
     reductions = slide.downsamples
@@ -79,7 +80,8 @@ def choose_grid(slide: Slide, wanted_um: float | None, slide_um: float | None) -
     shape = tuple(int(np.ceil(side / factor)) for side in sides)
     if min(sides) < factor:
         raise ImageError(
-            f"At a pixel size of {wanted_um} micrometres nothing is left of the slide; choose a smaller one."
+            f"At a pixel size of {wanted_um:g} micrometres nothing is left of the slide, whose pixels are "
+            f"{slide_um or 0:g}; choose a smaller one."
         )
     scale = tuple(full / side * factor for full, side in zip(slide.size_yx, sides, strict=True))
     size = None if slide_um is None else slide_um * reductions[number] * factor
@@ -108,7 +110,7 @@ class GridReader:
         fill = 255 if slide.is_rgb and slide.dtype == np.uint8 else 0
         self._level = around_damage(slide.levels[grid.level], fill, self._note)
         self._grid = grid
-        self._channels = None if channels is None else _known_channels(slide, channels)
+        self._channels = None if channels is None else known_channels(slide, channels)
         self._lock = threading.Lock()
         self._damaged: dict[tuple[int, int], str] = {}
 
@@ -172,6 +174,19 @@ class GridReader:
             return self._level[(slice(None), *box.slices)]
         return np.concatenate([self._level[(slice(n, n + 1), *box.slices)] for n in self._channels])
 
+    def is_nothing(self, boxes: Iterable[Box], damaged: Iterable[tuple[int, int, int, int]]) -> bool:
+        """Whether boxes of the mask lie in damaged pieces alone, which are given as :attr:`damaged` does."""
+        (height, width), factor = self._level.tile, self._grid.factor
+        cells = {(round(y * factor / height), round(x * factor / width)) for y, x, _, _ in damaged}
+        return bool(cells) and all(
+            cell in cells
+            for box in boxes
+            for cell in product(
+                range(int(box.y * factor) // height, -int(-box.y_end * factor // height)),
+                range(int(box.x * factor) // width, -int(-box.x_end * factor // width)),
+            )
+        )
+
     def _note(self, cell: tuple[int, int], error: DataError) -> None:
         """A tile of the level is damaged."""
         with self._lock:
@@ -184,76 +199,6 @@ class GridReader:
         bottom = min(int(np.ceil((cell[0] + 1) * height / factor)), rows)
         right = min(int(np.ceil((cell[1] + 1) * width / factor)), columns)
         return Box(y, x, bottom - y, right - x)
-
-
-def check_channels(slide: Slide, shape: tuple[int, ...], wanted: int) -> None:
-    """Refuse pixels of another number of channels than the network takes.
-
-    Grey is shown to a network of colours. Colours become grey and alpha is dropped; channels never are.
-
-    Parameters
-    ----------
-    slide
-        Of which the pixels are.
-    shape
-        Of some of them, (Y, X, C).
-    wanted
-        Channels of the network.
-
-    Raises
-    ------
-    ImageError
-        When they do not fit; names those that the slide has.
-    """
-    given = shape[-1]
-    if slide.axes != "CYX":
-        match_channels(np.zeros(shape, np.float32), wanted)
-    elif given != wanted and not (given == 1 and wanted == 3):
-        some = "one to be shown as grey, or 3" if wanted == 3 else f"{wanted}"
-        raise ImageError(
-            f"{slide.path.name} has {given} channels but the model expects {wanted}; choose {some} of "
-            f"{_channel_names(slide)} as 'channels' (`--channels`)."
-        )
-
-
-def _channel_names(slide: Slide) -> str:
-    """The channels of a slide as a person chooses them: ``0 (DAPI), 1 (CD8)``."""
-    names = slide.channel_names or ("",) * slide.levels[0].channels
-    return ", ".join(f"{number} ({name})" if name else str(number) for number, name in enumerate(names))
-
-
-def _known_channels(slide: Slide, channels: Sequence[int]) -> list[int]:
-    if slide.axes != "CYX":
-        raise ImageError(
-            f"{slide.path.name} has no channels to choose from, as it is "
-            f"{'a picture in colour' if slide.is_rgb else 'grey'}, but got {list(channels)}; leave them out."
-        )
-    if not channels or not all(0 <= number < slide.levels[0].channels for number in channels):
-        raise ImageError(
-            f"{slide.path.name} has the channels {_channel_names(slide)} but got {list(channels)}; "
-            "choose among them."
-        )
-    return list(channels)
-
-
-def notes_on_resolution(
-    name: str, wanted_um: float | None, slide_um: float | None, sampling: str | None
-) -> tuple[str, ...]:
-    """What the user should know, where the slide or the model does not tell the size of a pixel.
-
-    ``sampling`` is how the model saw its training images, see :class:`src_model.config.TrainConfig`.
-    """
-    if slide_um is None and wanted_um is not None:
-        return (
-            f"{name} does not tell its pixel size, so it is segmented at its finest level; give "
-            f"the pixel size of the slide, as this model wants {wanted_um:g} micrometres.",
-        )
-    if wanted_um is None and sampling == "resize":
-        return (
-            "This model was trained on whole images shrunk to one size, so it does not know the pixel size "
-            "that suits it; choose one at which structures are as large as they were in training.",
-        )
-    return ()
 
 
 def resample(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:

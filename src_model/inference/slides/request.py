@@ -19,6 +19,8 @@ RoutingMode = Literal["slide", "tile"]
 DEFAULT_ROUTING: RoutingMode = "slide"
 """Measured by ``benchmarks/seams.py``, see docs/performance.md."""
 LEAST_TILE = 256
+MOST_UM = 10_000.0
+"""Side of a pixel at most, micrometres."""
 TILES = (2048, 1536, 1024, 512, 256)
 """Sides of the kept part of a tile, best first; the first that takes little enough memory is taken."""
 
@@ -51,16 +53,22 @@ class SlideRequest:
             ("pixel size", self.pixel_size_um),
             ("slide's pixel size", self.slide_pixel_size_um),
         ):
-            if size is not None and not (math.isfinite(size) and size > 0):
-                raise ConfigError(f"The {name} must be a number of micrometres above 0 but got {size!r}.")
+            if size is not None and not (math.isfinite(size) and 0 < size <= MOST_UM):
+                raise ConfigError(
+                    f"The {name} must be a number of micrometres above 0, at most {MOST_UM:,.0f}, but got "
+                    f"{size:g}."
+                )
         if self.routing not in ("slide", "tile"):
             raise ConfigError(f"The routing must be 'slide' or 'tile' but got {self.routing!r}.")
-        for name, value, least in (
-            ("tile", self.tile, LEAST_TILE),
-            ("halo", self.halo, 0),
-            ("batch_size", self.batch_size, 1),
+        for name, value, least, most in (
+            ("tile", self.tile, LEAST_TILE, 32_768),
+            ("halo", self.halo, 0, 4_096),
+            ("batch_size", self.batch_size, 1, 1_024),
         ):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise ConfigError(f"{name} must be a whole number of at least {least} but got {value!r}.")
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if value is not None and not (whole and least <= value <= most):
+                raise ConfigError(f"{name} must be a whole number from {least} to {most} but got {value!r}.")
+        if self.focus is not None and not all(map(math.isfinite, self.focus)):
+            raise ConfigError(f"The focus must be two numbers (y, x) but got {self.focus}.")
         if self.tile is not None and self.tile % LEAST_TILE:
             raise ConfigError(f"tile must be a multiple of {LEAST_TILE} but got {self.tile}.")

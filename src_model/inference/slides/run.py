@@ -178,6 +178,7 @@ def _events(work: SlideWork, network: Network, control: Control) -> Iterator[Eve
         for looked, samples in work.scout() if left else ():
             yield SlidePhase(source=work.name, phase="routing", done=looked, total=samples)
         yield from _tiles(work, network, left, done, control)
+        work.check_decoded()
         if not work.mask.complete:
             work.mask.finish()
         objects = yield from _objects(work)

@@ -220,7 +220,7 @@ def _otsu(thumbnail: Thumbnail) -> float:
     if contrast <= least:
         raise ImageError(
             "No tissue was found: the slide looks blank, nothing stands out from its background; choose a "
-            "threshold by hand, or segment the whole slide."
+            "threshold by hand (`--tissue-threshold`), or segment the whole slide."
         )
     return chosen
 

@@ -15,22 +15,23 @@ from numpy.typing import NDArray
 from src_model import __version__
 from src_model.config import named_classes
 from src_model.data.label_pyramid import LabelPyramid
-from src_model.data.normalise import unit_limits
 from src_model.data.slide import Slide
-from src_model.errors import ImageError
+from src_model.errors import DataError, ImageError
 from src_model.events import Control
 from src_model.files import remove_leftovers
 from src_model.inference.global_pools import GlobalPools, Values
 from src_model.inference.network import MemoryRanOut, Network, classes, probabilities
-from src_model.inference.prepare import Preparation, batch_of, empty_batch, fill, fill_from
+from src_model.inference.prepare import batch_of, empty_batch, fill, fill_from
 from src_model.inference.slides.area import Area
 from src_model.inference.slides.context import fitting_plan, record
-from src_model.inference.slides.grid import GridReader, check_channels, choose_grid, notes_on_resolution
+from src_model.inference.slides.fit import check_dimensions, notes_on_fit
+from src_model.inference.slides.grid import GridReader, choose_grid
 from src_model.inference.slides.job import Fingerprint, describe_job, find_output
 from src_model.inference.slides.needs import check_memory
 from src_model.inference.slides.objects import Numbered, number_objects
-from src_model.inference.slides.plan import Plan, Sizes, chunk_of, lattice
+from src_model.inference.slides.plan import Plan, Sizes, chunk_of
 from src_model.inference.slides.request import TILES, SlideRequest
+from src_model.inference.slides.scaling import preparation_for
 from src_model.inference.transfer import Received, Sent
 from src_model.memory import MemoryLimit
 from src_model.models.checkpoint import Checkpoint
@@ -84,12 +85,12 @@ class SlideWork:
         self._fingerprint = Fingerprint.of(slide)
         slide_um = request.slide_pixel_size_um or _side(slide.pixel_size_um)
         wanted_um = request.pixel_size_um or network.pixel_size_um
-        notes = notes_on_resolution(self.name, wanted_um, slide_um, network.training.get("sampling"))
-        self.warnings = (*slide.warnings, *notes)
+        check_dimensions(slide, network)
+        self.warnings = (*slide.warnings, *notes_on_fit(slide, request, network, wanted_um, slide_um))
         self.grid = choose_grid(slide, wanted_um, slide_um)
         self.reader = GridReader(slide, self.grid, request.channels)
         self._area = Area(self.grid, request.region, request.tissue)
-        self._prepare = self._preparation(slide)
+        self._prepare = preparation_for(slide, self.reader, self.grid, network)
         job = describe_job(slide, self._fingerprint, checkpoint, request, self.grid, network)
         self.path = find_output(slide, out, job)
         earlier = LabelPyramid.open(self.path) if self.path.exists() else None
@@ -240,6 +241,13 @@ class SlideWork:
         now = {(box.y, box.x, box.height, box.width) for box in self.reader.damaged}
         return tuple(sorted(earlier | now))
 
+    def check_decoded(self) -> None:
+        """Refuse a slide of which nothing could be decoded with a DataError."""
+        boxes = (tile.write for group in self._plan.groups for tile in group)
+        if self.reader.is_nothing(boxes, self.damaged):
+            reason = self.reader.reason or "use another copy of the file."
+            raise DataError(f"Nothing of {self.name} could be decoded: {reason}")
+
     def foreground(self) -> float:
         """Share of the mask that is foreground, as its overview shows it."""
         overview = self.mask.levels[self.mask.overview][...]
@@ -257,19 +265,6 @@ class SlideWork:
             )
             found.append((receive(classes(kept, self._request.threshold)), sure))
         return found
-
-    def _preparation(self, slide: Slide) -> Preparation:
-        """How pixels are scaled; by the range of windows all over the slide where that is not fixed."""
-        corner = self.reader.read(Box(0, 0, 1, 1))
-        check_channels(slide, corner.shape, self._network.in_channels)
-        stretch = self._network.training.get("intensity_range") == "image"
-        limits = None
-        if stretch or slide.dtype not in (np.uint8, np.bool_):
-            values = np.concatenate([self.reader.read(box).ravel() for box in lattice(self.grid)])
-            limits = unit_limits(values, stretch=stretch)
-        elif corner.dtype != slide.dtype:
-            limits = unit_limits(np.zeros(1, slide.dtype))
-        return Preparation.of(corner, self._network, limits)
 
     def _new(self, job: dict[str, Any], pools: Values | None) -> LabelPyramid:
         chunk = chunk_of(self._sizes.tile)

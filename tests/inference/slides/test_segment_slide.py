@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from src_model import segment
+from src_model import create_model, load_checkpoint, save_checkpoint, segment
 from src_model.config import ClassInfo
 from src_model.data.label_pyramid import LabelPyramid
 from src_model.data.slide import Slide, open_slide
@@ -31,7 +31,7 @@ from src_model.inference.slides.area import Area
 from src_model.inference.slides.grid import choose_grid
 from src_model.inference.slides.plan import Plan, Sizes
 from src_model.inference.slides.table import ObjectTable
-from src_model.inference.slides.tissue import Tissue
+from src_model.inference.slides.tissue import Tissue, find_tissue
 from src_model.models.checkpoint import Checkpoint
 from src_model.tiling.plan import Box
 from tests.made_slides import pyramid, write_pyramid
@@ -281,6 +281,47 @@ def test_several_pieces_are_counted_and_the_first_one_is_named(
     assert "2 pieces of torn could not be decoded and count as blank; the first one: torn" in torn.warnings
 
 
+class Unreadable:
+    """An array of which nothing can be decoded."""
+
+    shape, dtype = (HEIGHT, WIDTH, 3), np.dtype(np.uint8)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        raise ValueError("not a JPEG")
+
+
+def test_a_slide_of_which_nothing_can_be_decoded_is_no_success(tmp_path: Path, model: Checkpoint) -> None:
+    slide = Slide.of_arrays([Unreadable()], axes="YXC", name="gone")
+    for _ in ("first", "again"):
+        with pytest.raises(DataError, match=r"Nothing of gone could be decoded: gone, level 0 .* not a JPEG"):
+            list(work(slide, model, out=tmp_path))
+
+
+def test_three_stains_are_not_taken_for_colours_without_a_word(
+    tmp_path: Path, pixels: np.ndarray, model: Checkpoint
+) -> None:
+    names = ("DAPI", "CD8", "PD1")
+    slide = Slide.of_arrays([np.moveaxis(pixels, -1, 0)], axes="CYX", name="stains", channel_names=names)
+    told = "takes the channels 0 (DAPI), 1 (CD8), 2 (PD1) of stains for red, green and blue"
+    assert told in run(slide, model, out=tmp_path / "a").warnings
+    assert told not in run(slide, model, out=tmp_path / "b", channels=(0, 1, 2)).warnings
+
+
+def test_tissue_that_was_found_around_damage_is_told(
+    tmp_path: Path, pixels: np.ndarray, model: Checkpoint
+) -> None:
+    slide = Slide.of_arrays([Broken(pixels)], axes="YXC", name="torn")
+    warnings = run(slide, model, out=tmp_path, tissue=find_tissue(slide)).warnings
+    assert "Parts of the overview of torn could not be decoded and count as tissue" in warnings
+
+
+def test_a_network_for_volumes_is_refused(slide: Path, tmp_path: Path) -> None:
+    deep = create_model("u2net3d", in_channels=1, num_classes=2, base_channels=4, poolings=(1, 1, 1))
+    checkpoint = load_checkpoint(save_checkpoint(tmp_path / "deep.safetensors", deep))
+    with pytest.raises(ImageError, match=r"case\.tif is a slide, but 'u2net3d' is a network for volumes"):
+        list(work(slide, checkpoint))
+
+
 def test_what_is_left_out_of_a_slide_is_told(tmp_path: Path, pixels: np.ndarray, model: Checkpoint) -> None:
     levels = [pixels, pixels[::2, ::2][:200], pixels[::4, ::4]]
     done = run(write_pyramid(tmp_path / "odd.tif", levels), model)
@@ -322,7 +363,7 @@ def test_channels_are_chosen_and_fluorescence_is_scaled_by_its_own_range(
     assert 0.1 < done.last.foreground < 0.9
     agreement = done.mask.levels[0][...] == untiled(counts[1], one)
     assert agreement.mean() > 0.99
-    with pytest.raises(ImageError, match="has 2 channels but the model expects 1"):
+    with pytest.raises(ImageError, match="2 channels were chosen but the model expects 1; choose 1"):
         run(slide, one, channels=(0, 2), out=tmp_path)
 
 
@@ -458,12 +499,25 @@ def test_arrays_need_a_folder(pixels: np.ndarray, model: Checkpoint) -> None:
     ("setting", "message"),
     [
         ({"tile": 300}, "tile must be a multiple of 256 but got 300"),
-        ({"pixel_size_um": 0.0}, "must be a number of micrometres above 0 but got 0.0"),
+        ({"tile": 10**9}, "tile must be a whole number from 256 to 32768 but got 1000000000"),
+        ({"halo": -1}, "halo must be a whole number from 0 to 4096 but got -1"),
+        ({"batch_size": True}, "batch_size must be a whole number from 1 to 1024 but got True"),
+        ({"pixel_size_um": 0.0}, "must be a number of micrometres above 0, at most 10,000, but got 0"),
+        ({"slide_pixel_size_um": 1e9}, r"slide's pixel size must be .* at most 10,000, but got 1e\+09"),
         ({"pixel_size_um": 0.01}, "much finer than that of the slide, 0.5"),
-        ({"pixel_size_um": 4000.0}, "nothing is left of the slide"),
+        (
+            {"pixel_size_um": 4000.0},
+            "nothing is left of the slide, whose pixels are 0.5; choose a smaller",
+        ),
+        ({"focus": (float("nan"), 0.0)}, "focus must be two numbers"),
         ({"routing": "level"}, "must be 'slide' or 'tile' but got 'level'"),
         ({"threshold": 2.0}, "from 0 to 1 but got 2.0"),
         ({"region": [np.zeros((2, 2))]}, "at least 3 points"),
+        ({"region": [np.full((4, 2), np.nan)]}, r"of finite numbers but got array\(\[\[nan"),
+        ({"region": "abc"}, "of finite numbers but got 'a'"),
+        ({"region": []}, "lies outside of the slide, or nothing is within it"),
+        ({"region": [np.zeros((4, 2))]}, "nothing is within it"),
+        ({"region": [np.array([(0, -5), (0, 0), (10, 0), (10, -5)])]}, "lies outside of the slide"),
     ],
 )
 def test_settings_that_cannot_be_are_named(
