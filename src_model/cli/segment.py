@@ -144,10 +144,11 @@ def segment(
         try:
             end = follow(events_of(slide), control, as_json=as_json)
         except (DataError, ImageError) as error:
+            message = _about(slide, str(error))
             if len(given) == 1:
-                raise
+                raise type(error)(message) from error
             missing = True  # one that cannot be used costs no other
-            follow([ev.Warned(message=_about(slide, str(error)))], control, as_json=as_json)
+            follow([ev.Warned(message=message)], control, as_json=as_json)
             continue
         if not isinstance(end, ev.SlideFinished):
             raise typer.Exit(130)

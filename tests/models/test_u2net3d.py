@@ -109,7 +109,7 @@ def test_an_unknown_domain_is_refused_with_the_known_names(domain: Any) -> None:
 
 
 def test_one_of_several_domains_must_be_named() -> None:
-    with pytest.raises(ModelError, match=r"several domains; say which .* 'hippocampus', 'prostate'"):
+    with pytest.raises(ModelError, match=r"several domains; choose one as .* 'hippocampus', 'prostate'"):
         small()(torch.zeros(1, 1, 4, 4, 4))
 
 

@@ -189,7 +189,7 @@ def test_what_does_not_fit_is_named_with_the_networks_that_do(
         )
     with pytest.raises(ImageError, match=r"is a volume but.*network for volumes: u2net3d"):
         list(segment(path, flat))
-    with pytest.raises(ModelError, match="serves several domains; say which"):
+    with pytest.raises(ModelError, match="serves several domains; choose one as"):
         list(segment(path, checkpoint))
     with pytest.raises(ModelError, match="no domain 'liver'"):
         list(segment(path, checkpoint, domain="liver"))

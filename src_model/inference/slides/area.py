@@ -16,6 +16,9 @@ from src_model.tiling.plan import Box
 if TYPE_CHECKING:
     from src_model.inference.slides.tissue import Tissue
 
+_TINY = 1e-6
+"""Pixels; an outline that is no wider is a line."""
+
 
 class Area:
     """The pixels of a mask that are segmented; all others stay background.
@@ -81,19 +84,19 @@ class Area:
         except (TypeError, ValueError):
             points = np.empty(0)
         if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
+            got = " ".join(reprlib.repr(outline).split())
             raise ImageError(
-                f"An outline has at least 3 points (y, x) of finite numbers but got {reprlib.repr(outline)}; "
-                "draw a rectangle, an ellipse or a polygon."
+                f"An outline has at least 3 points (y, x) of finite numbers but got {got}; draw a rectangle, "
+                "an ellipse or a polygon."
             )
         on_mask: NDArray[np.float64] = points / np.asarray(self._grid.scale) - 0.5
         return on_mask
 
     def _reaches(self, points: NDArray[np.float64]) -> bool:
-        """Whether an outline has something within, and its bounding box reaches into the image."""
+        """Whether an outline is more than a line, and its bounding box reaches into the image."""
         low, high = points.min(axis=0), points.max(axis=0)
-        (y, x), (next_y, next_x) = points.T, np.roll(points, -1, axis=0).T
-        within = abs(float((y * next_x - next_y * x).sum())) > 0
-        return bool(within and (high > -0.5).all() and (low < np.asarray(self._grid.shape) - 0.5).all())
+        is_line = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)[1] < _TINY
+        return bool(not is_line and (high > -0.5).all() and (low < np.asarray(self._grid.shape) - 0.5).all())
 
 
 def _mark(squares: NDArray[np.bool_], points: NDArray[np.float64]) -> None:

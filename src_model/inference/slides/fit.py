@@ -71,6 +71,7 @@ def _channel_names(slide: Slide) -> str:
 
 
 def known_channels(slide: Slide, channels: Sequence[int]) -> list[int]:
+    """The numbers of some channels; refuses those that the slide does not have with an ImageError."""
     if slide.axes != "CYX":
         raise ImageError(
             f"{slide.path.name} has no channels to choose from, as it is "
@@ -84,10 +85,29 @@ def known_channels(slide: Slide, channels: Sequence[int]) -> list[int]:
     return list(channels)
 
 
-def notes_on_resolution(
+def notes_on_fit(
+    slide: Slide, request: SlideRequest, network: Network, wanted_um: float | None, slide_um: float | None
+) -> tuple[str, ...]:
+    """What the user should know before a slide is segmented, a sentence each.
+
+    Parameters
+    ----------
+    slide, request, network
+        What is segmented, how, and by what.
+    wanted_um, slide_um
+        Side of a pixel of the mask, and of the slide's finest level, micrometres, where they are known.
+    """
+    return (
+        *_notes_on_resolution(slide.path.name, wanted_um, slide_um, network.training.get("sampling")),
+        *_notes_on_colours(slide, request.channels, network.in_channels),
+        *_notes_on_tissue(slide, request.tissue),
+    )
+
+
+def _notes_on_resolution(
     name: str, wanted_um: float | None, slide_um: float | None, sampling: str | None
 ) -> tuple[str, ...]:
-    """What the user should know, where the slide or the model does not tell the size of a pixel.
+    """Where the slide or the model does not tell the size of a pixel.
 
     ``sampling`` is how the model saw its training images, see :class:`src_model.config.TrainConfig`.
     """
@@ -102,25 +122,6 @@ def notes_on_resolution(
             "that suits it; choose one at which structures are as large as they were in training.",
         )
     return ()
-
-
-def notes_on_fit(
-    slide: Slide, request: SlideRequest, network: Network, wanted_um: float | None, slide_um: float | None
-) -> tuple[str, ...]:
-    """All of such notes.
-
-    Parameters
-    ----------
-    slide, request, network
-        What is segmented, how, and by what.
-    wanted_um, slide_um
-        Side of a pixel of the mask, and of the slide's finest level, micrometres, where they are known.
-    """
-    return (
-        *notes_on_resolution(slide.path.name, wanted_um, slide_um, network.training.get("sampling")),
-        *_notes_on_colours(slide, request.channels, network.in_channels),
-        *_notes_on_tissue(slide, request.tissue),
-    )
 
 
 def _notes_on_colours(slide: Slide, channels: Sequence[int] | None, wanted: int) -> tuple[str, ...]:

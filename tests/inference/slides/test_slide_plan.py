@@ -85,8 +85,9 @@ def test_every_square_that_an_outline_reaches_into_is_found_and_none_far_from_it
     outline = np.array(corners)
     low, high = outline.min(axis=0), outline.max(axis=0)
     grid = Grid(level=0, factor=1, shape=(416, 416), scale=(1.0, 1.0), pixel_size_um=None)
-    if (high < 0).any() or (low >= 416).any():
-        return
+    width = np.linalg.svd(outline - outline.mean(axis=0), compute_uv=False)[1]
+    if (high < 1e-3).any() or (low > 416 - 1e-3).any() or width < 1e-3:
+        return  # outside, or a line: refused
 
     touched = Area(grid, [outline], None).touched(Box(32, 64, 320, 320), 32)
 
