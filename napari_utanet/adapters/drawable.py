@@ -11,8 +11,8 @@ from src_model.data.slide_formats.damage import around_damage
 from src_model.data.slide_formats.level import Level
 from src_model.errors import DataError
 
-_RED = (230, 57, 70, 255)
-"""As the frames around damaged pieces."""
+DAMAGED_COLOR = "#e63946"
+"""Of pieces that cannot be decoded, and of frames around them."""
 
 
 def drawable(levels: Sequence[Level], fill: ArrayLike, look: str) -> list[Level]:
@@ -42,4 +42,5 @@ def drawable(levels: Sequence[Level], fill: ArrayLike, look: str) -> list[Level]
 def red_of(level: Level) -> NDArray[np.generic]:
     """A red for a level of colours, (C,)."""
     most = np.iinfo(level.dtype).max if level.dtype.kind in "iu" else 1
-    return np.asarray(np.array(_RED[: level.channels]) / 255 * most, level.dtype)
+    red = np.array([*bytes.fromhex(DAMAGED_COLOR[1:]), 255])[: level.channels]
+    return np.asarray(red / 255 * most, level.dtype)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_utanet.adapters.drawable import DAMAGED_COLOR
 from napari_utanet.adapters.placement import Placement
 from napari_utanet.adapters.slide_layers import SlideLayer
 from napari_utanet.adapters.to_layer import (
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 GLASS_COLOR = "#52617a"
 """A veil over what is left out; it shows on white and on black."""
-DAMAGED_COLOR = "#e63946"
 _GAP = 0.05
 """Between a slide and the pictures beside it, as a share of the slide's width."""
 

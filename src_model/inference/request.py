@@ -37,8 +37,7 @@ class Request:
             ("halo", self.halo, 0),
             ("batch_size", self.batch_size, 1),
         ):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise ConfigError(f"{name} must be a whole number of at least {least} but got {value!r}.")
+            check_whole(name, value, least)
         if self.roi is not None and len(self.roi) != 4:
             raise ConfigError(
                 f"The region must be four whole numbers (x, y, width, height) but got {self.roi}."
@@ -98,3 +97,12 @@ class TileSize:
             return None
         tile = max(self.tile // 2, LEAST_TILE)
         return TileSize(tile, min(self.halo, tile // 2), 1)
+
+
+def check_whole(name: str, value: int | None, least: int, most: int | None = None) -> None:
+    """Refuse all but ``None`` and whole numbers within bounds with a ConfigError."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if value is None or (whole and least <= value and (most is None or value <= most)):
+        return
+    bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise ConfigError(f"{name} must be a whole number {bounds} but got {value!r}.")

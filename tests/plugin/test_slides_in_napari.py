@@ -39,6 +39,14 @@ def open_(viewer: Any, path: Path) -> Any:
     return viewer.open(str(path), plugin="napari-utanet")
 
 
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The warnings that the viewer shows."""
+    warnings: list[str] = []
+    monkeypatch.setattr("napari.utils.notifications.show_warning", warnings.append)
+    return warnings
+
+
 def test_a_slide_opens_as_a_pyramid_in_micrometres(tmp_path: Path, viewer: Any) -> None:
     path = write_svs(tmp_path / "a case.svs", pyramid(tissue(300, 420), 3))
 
@@ -161,11 +169,7 @@ def test_a_damaged_slide_is_named_when_it_is_opened(tmp_path: Path, viewer: Any)
         open_(viewer, path)
 
 
-def test_a_damaged_tile_is_drawn_red_and_told_once(
-    tmp_path: Path, viewer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown: list[str] = []
-    monkeypatch.setattr("napari.utils.notifications.show_warning", shown.append)
+def test_a_damaged_tile_is_drawn_red_and_told_once(tmp_path: Path, viewer: Any, shown: list[str]) -> None:
     image = tissue(300, 420)
     path = write_svs(tmp_path / "a.svs", [image])
     row, column = spoil(path, 0, 5, lambda data: bytes(len(data)))
@@ -182,10 +186,8 @@ def test_a_damaged_tile_is_drawn_red_and_told_once(
 
 
 def test_a_mask_with_a_damaged_chunk_is_drawn_without_it(
-    tmp_path: Path, viewer: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, viewer: Any, shown: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown: list[str] = []
-    monkeypatch.setattr("napari.utils.notifications.show_warning", shown.append)
     monkeypatch.setattr("src_model.data.label_levels.OVERVIEW", 64)
     path = tmp_path / "a_mask.ome.zarr"
     write_mask(path)
@@ -199,11 +201,7 @@ def test_a_mask_with_a_damaged_chunk_is_drawn_without_it(
     assert shown[0].endswith("What cannot be read is shown as background.")
 
 
-def test_what_is_left_out_of_a_slide_is_shown(
-    tmp_path: Path, viewer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown: list[str] = []
-    monkeypatch.setattr("napari.utils.notifications.show_warning", shown.append)
+def test_what_is_left_out_of_a_slide_is_shown(tmp_path: Path, viewer: Any, shown: list[str]) -> None:
     image = tissue(256, 256)
     path = write_pyramid(tmp_path / "a.svs", [image])
     write_ome_tiff(tmp_path / "b.ome.tif", [image, tissue(128, 60), image[::4, ::4]], "YXS")

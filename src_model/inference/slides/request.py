@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from numpy.typing import NDArray
 
 from src_model.errors import ConfigError
-from src_model.inference.request import check_threshold
+from src_model.inference.request import check_threshold, check_whole
 
 if TYPE_CHECKING:
     from src_model.inference.slides.tissue import Tissue
@@ -65,9 +65,7 @@ class SlideRequest:
             ("halo", self.halo, 0, 4_096),
             ("batch_size", self.batch_size, 1, 1_024),
         ):
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if value is not None and not (whole and least <= value <= most):
-                raise ConfigError(f"{name} must be a whole number from {least} to {most} but got {value!r}.")
+            check_whole(name, value, least, most)
         if self.focus is not None and not all(map(math.isfinite, self.focus)):
             raise ConfigError(f"The focus must be two numbers (y, x) but got {self.focus}.")
         if self.tile is not None and self.tile % LEAST_TILE:
