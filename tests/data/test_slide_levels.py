@@ -85,6 +85,20 @@ def test_one_channel_of_a_level_is_a_level() -> None:
         level_of(channels, "CYX").channel(3)
 
 
+@pytest.mark.parametrize(
+    ("axes", "shape", "chunks"),
+    [
+        ("YX", (700, 900), (256, 256)),
+        ("YXC", (700, 900, 3), (256, 256, 3)),
+        ("CYX", (5, 700, 900), (5, 256, 256)),
+    ],
+)
+def test_a_viewer_reads_squares_of_all_channels(
+    axes: str, shape: tuple[int, ...], chunks: tuple[int, ...]
+) -> None:
+    assert level_of(np.zeros(shape, np.uint8), axes).chunks == chunks
+
+
 def test_an_error_of_a_codec_names_file_level_and_region() -> None:
     def read(box: Box) -> NDArray[Any]:
         raise RuntimeError("bad  Huffman\ncode.")

@@ -87,6 +87,26 @@ def test_opening_reads_no_tile_of_the_finest_level(
     assert not [name for name in read if name.endswith("level 0")]
 
 
+def test_a_view_that_moves_within_what_was_read_reads_nothing(
+    tmp_path: Path, viewer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (layer,) = open_(viewer, write_pyramid(tmp_path / "a.tif", pyramid(tissue(1200, 1600), 2)))
+    read: list[str] = []
+    original = Level.read
+    monkeypatch.setattr(Level, "read", lambda self, box: read.append(self.name) or original(self, box))
+
+    def look(top: float, left: float) -> int:
+        """Draw 200 x 150 pixels of the finest level; how often was read for it."""
+        read.clear()
+        corners = np.array([[top, left], [top + 150, left + 200]]) * layer.scale
+        layer._update_draw(1.0, corners, (150, 200))
+        return len(read)
+
+    assert look(300, 300) > 0
+    assert look(330, 310) == 0
+    assert look(330, 400) > 0
+
+
 def test_channels_open_as_layers_with_names_colours_and_limits(tmp_path: Path, viewer: Any) -> None:
     image = tissue(300, 420, channels=2).astype(np.uint16) * 9
     path = write_qptiff(tmp_path / "a.qptiff", pyramid(image, 3), ["DAPI", "CD8"])

@@ -20,6 +20,10 @@ CACHE_BYTES = 32 << 20
 """How much of a slide's decoded tiles is kept in memory."""
 
 
+VIEW_STEP = 256
+"""Height and width of what a viewer reads at once; larger ones held the window up for longer at each border."""
+
+
 class TileCache:
     """The tiles that were decoded last, for all levels of one slide; threads may share it."""
 
@@ -125,6 +129,17 @@ class Level:
     def channels(self) -> int:
         """Number of colours or channels; 1 where there is no such axis."""
         return self.shape[self.axes.index("C")] if "C" in self.axes else 1
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """What a viewer should read at once, for each axis, as arrays of zarr say it.
+
+        napari reads whole chunks, and nothing anew while its view moves within them; without any it reads,
+        and draws a second time, at each move. These are no tiles, which may be as wide as the slide.
+        """
+        return tuple(
+            VIEW_STEP if axis in "YX" else length for axis, length in zip(self.axes, self.shape, strict=True)
+        )
 
     def channel(self, number: int) -> Level:
         """One channel of a level with axes ``CYX``, itself a level ``YX`` that is read when indexed."""
