@@ -1,12 +1,16 @@
 """How calm napari's window stays while a whole slide is segmented, and how soon it shows the mask.
 
 A slide is opened by the plugin's reader in a real window, of the size that napari first gives it, and the
-Segment dock's button is pressed. The lateness of a 20 ms timer of the window, as in ``ui_heartbeat.py``, is
-printed for the open slide with nothing going on, while its view moves, for the same two while the slide is
-segmented, and from the click to Cancel, which ends it. Printed too: seconds from the click to the first of
-the mask in the layer, and from Cancel to the end of the work. Exits with 1 where the 99th percentile of one
-of the last three is above 16 ms, the first mask comes after more than 10 seconds, or Cancel takes more than
-half a second.
+Segment dock's button is pressed; later Cancel, and the button again, with which the work goes on to its end.
+The lateness of a 20 ms timer of the window, as in ``ui_heartbeat.py``, is printed for the open slide with
+nothing going on, while its view moves, for the same two while the slide is segmented, for a view that moves
+over the mask after Cancel, for the rest of the work, and for all of the work. Printed too: seconds from the
+click to the first of the mask in the layer, and from Cancel until the work has stopped. Exits with 1 where
+
+- the 99th percentile of all of the work, or of a part in which the view rests, is above 16 ms,
+- that of the view that moves is above the one after Cancel by more than 3 ms,
+- the first of the mask comes after more than 10 seconds,
+- Cancel takes more than half a second.
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/slide_window.py WORK
         [--kind tissue|empty] [--side 16384] [--seconds 20] [--checkpoint FILE]
@@ -26,11 +30,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from qtpy.QtCore import Qt, QTimer
 from ui_heartbeat import Heartbeat, first_viewer, measure, run_until, summed
 
 MOST_LATE_MS = 16.0
+MOST_ADDED_MS = 3.0
 MOST_FIRST_S = 10.0
 MOST_CANCEL_S = 0.5
+LONGEST_S = 3600
+MOVES_MS = 33
 
 
 def made(kind: str, side: int, work: Path) -> Path:
@@ -58,22 +66,26 @@ def mask_shows(viewer: Any) -> bool:
 
 
 class Wandering:
-    """Moves the view a little each time it is asked, over the whole slide."""
+    """Moves the view over the whole slide, a little every 33 ms: out of step with what is measured."""
 
     def __init__(self, viewer: Any) -> None:
         self._viewer, self._extent = viewer, np.asarray(viewer.layers[0].extent.world)
-        self._begun = time.perf_counter()
-        self._last = 0.0
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._move)
 
-    def __call__(self) -> bool:
-        """Move at most 30 times a second; never the end."""
-        now = time.perf_counter() - self._begun
-        if now - self._last > 1 / 30:
-            self._last = now
-            low, high = self._extent
-            share = 0.5 + 0.2 * np.array([math.sin(now / 3), math.cos(now / 3)])
-            self._viewer.scene.camera.center = (0.0, *(low + share * (high - low)))
-        return False
+    def __enter__(self) -> None:
+        self._begun = time.perf_counter()
+        self._timer.start(MOVES_MS)
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.stop()
+
+    def _move(self) -> None:
+        turned = (time.perf_counter() - self._begun) / 3
+        low, high = self._extent
+        share = 0.5 + 0.2 * np.array([math.sin(turned), math.cos(turned)])
+        self._viewer.scene.camera.center = (0.0, *(low + share * (high - low)))
 
 
 def main() -> None:
@@ -107,28 +119,36 @@ def show_and_segment(slide: Path, checkpoint: Path, out: Path, seconds: float) -
     working = dock.workers["segment"]
     run_until(lambda: False, 8)
     measure("the slide lies open", lambda: False, seconds / 3)
-    measure("the view moves", Wandering(viewer), seconds / 3)
+    with Wandering(viewer):
+        measure("the view moves", lambda: False, seconds / 3)
     viewer.reset_view()
-    throughout, clicked = Heartbeat(), time.perf_counter()
+    first_half, clicked = Heartbeat(), time.perf_counter()
     dock.button.click()
     until = measure_until(lambda: mask_shows(viewer) or not working.running, "before the first mask")
     first = until - clicked
-    rows = [
-        measure("segmenting", lambda: not working.running, seconds),
-        measure("segmenting, the view moves", either(Wandering(viewer), working), seconds),
-    ]
-    rows.append(summed("from the click to Cancel", throughout.stop()))
+    rests = measure("segmenting", lambda: not working.running, seconds)
+    with Wandering(viewer):
+        moves = measure("segmenting, the view moves", lambda: not working.running, seconds)
+    late = first_half.stop()
     was_running = working.running
     cancelled = time.perf_counter()
     dock.button.click()  # the same one: it says Cancel now
     run_until(lambda: not working.running, 60)
     cancel = time.perf_counter() - cancelled
+    with Wandering(viewer):
+        alone = measure("the view moves over the mask", lambda: False, seconds)
+    second_half = Heartbeat()
+    dock.button.click()
+    goes_on = measure("going on to the end", lambda: not working.running, LONGEST_S)
+    whole = summed("all of the work", np.concatenate([late, second_half.stop()]))
     said = {"first_mask_s": round(first, 2), "cancel_s": round(cancel, 3), "cancelled": was_running}
     window = "{2} x {3}".format(*viewer.window.geometry())
-    print(json.dumps({**said, "layers": [layer.name for layer in viewer.layers], "window": window}))
+    layers = [layer.name for layer in viewer.layers]
+    print(json.dumps({**said, "ended": not working.running, "layers": layers, "window": window}))
     viewer.close()
     return {
-        "late by at most 16 ms": all(row["p99_ms"] <= MOST_LATE_MS for row in rows),
+        "late by at most 16 ms": max(row["p99_ms"] for row in (whole, rests, goes_on)) <= MOST_LATE_MS,
+        "moves as without work": moves["p99_ms"] <= alone["p99_ms"] + MOST_ADDED_MS,
         "first mask within 10 s": first <= MOST_FIRST_S,
         "Cancel within 0.5 s": not was_running or cancel <= MOST_CANCEL_S,
     }
@@ -145,11 +165,6 @@ def measure_until(until: Callable[[], bool], name: str) -> float:
 
     measure(name, now, 300)
     return reached[0] if reached else math.inf
-
-
-def either(wandering: Wandering, worker: Any) -> Callable[[], bool]:
-    """Move on, until the work ends."""
-    return lambda: wandering() or not worker.running
 
 
 if __name__ == "__main__":
