@@ -200,12 +200,11 @@ class SlideListener:
         found = f"{event.foreground:.0%} of the area is foreground"
         if event.count is not None:
             found = f"{count(event.count, 'object')}, {found}"
-        sentences = [f"Done in {duration(event.seconds)}: {found}."]
+        sentences = [f"Done in {duration(event.seconds)}: {found}.", *self._notes]
         if event.damaged:
             show_beside(self._viewer, damaged_layer(self._request.slide, self._scale, event.damaged))
-            pieces = count(len(event.damaged), "piece")
-            sentences.append(f"{pieces} of the slide could not be decoded; red frames show where.")
-        self._view.set_status(" ".join([*sentences, *self._notes]))
+            sentences.append("Red frames show what could not be decoded.")
+        self._view.set_status(" ".join(sentences))
 
     def _stop(self, event: ev.SlideStopped) -> None:
         if event.mask is None:

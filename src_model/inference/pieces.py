@@ -16,6 +16,7 @@ from src_model.errors import ConfigError
 from src_model.inference.network import Network
 from src_model.inference.prepare import Preparation, batch_of
 from src_model.inference.request import DEFAULT_TILE, Request, TileSize
+from src_model.tiling.groups import group_tiles
 from src_model.tiling.plan import Box, Tile, plan_tiles
 
 OUTPUT_SIDE = 2 * DEFAULT_TILE
@@ -80,7 +81,7 @@ class Tiled:
 
     def pieces(self, plane: NDArray[Any], prepare: Preparation) -> Iterator[Piece]:
         """See :class:`Method`."""
-        for group in _same_size(self._plan, self.size.batch):
+        for group in group_tiles(self._plan, self.size.batch):
             images = batch_of([plane[tile.read.slices] for tile in group], prepare, self.network)
             logits = self.network.logits(self.network.transfer.send(images))
             for tile, result in zip(group, logits, strict=True):
@@ -213,19 +214,6 @@ def known_side(training: dict[str, Any]) -> int:
             "choose the resolution 'native'."
         )
     return side
-
-
-def _same_size(tiles: tuple[Tile, ...], most: int) -> Iterator[list[Tile]]:
-    """Neighbours in the plan that read boxes of one size, at most ``most`` at a time."""
-    group: list[Tile] = []
-    for tile in tiles:
-        size = (tile.read.height, tile.read.width)
-        if group and (len(group) == most or (group[0].read.height, group[0].read.width) != size):
-            yield group
-            group = []
-        group.append(tile)
-    if group:
-        yield group
 
 
 def enlarge(logits: Tensor, whole: Box, part: Box | None = None) -> Tensor:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from src_model.tiling.plan import Box, Tile
+from src_model.tiling.plan import Tile
 
 Group = tuple[Tile, ...]
-"""Tiles that read boxes of one size and keep the same of them; they go through the network together."""
+"""Tiles that read boxes of one size; they go through the network together."""
 
 
-def group_tiles(tiles: Iterable[Tile], batch: int) -> list[Group]:
-    """Neighbours that read and keep as much together.
+def group_tiles(tiles: Iterable[Tile], batch: int, *, keep_alike: bool = False) -> list[Group]:
+    """Neighbours that read as much together.
 
     The groups depend on the plan alone, not on an order of work, so that a work that is gone on with
     computes the same.
@@ -22,11 +22,15 @@ def group_tiles(tiles: Iterable[Tile], batch: int) -> list[Group]:
         A plan, row by row.
     batch
         Tiles of a group at most.
+    keep_alike
+        Whether all tiles of a group keep the same of what they read.
     """
     groups: list[Group] = []
     group: list[Tile] = []
+    size: object = None
     for tile in tiles:
-        if group and (len(group) == batch or _size(group[0]) != _size(tile)):
+        before, size = size, (tile.read.height, tile.read.width, tile.keep if keep_alike else None)
+        if group and (len(group) == batch or size != before):
             groups.append(tuple(group))
             group = []
         group.append(tile)
@@ -65,7 +69,3 @@ def from_middle(groups: Iterable[Group], focus: tuple[float, float], block: int)
 def _cell(offset: float, block: int) -> int:
     """Number of the block at a distance from the focus, which lies in the middle of block 0."""
     return int((offset + block / 2) // block)
-
-
-def _size(tile: Tile) -> tuple[int, int, Box]:
-    return tile.read.height, tile.read.width, tile.keep

@@ -21,7 +21,7 @@ CACHE_BYTES = 32 << 20
 
 
 VIEW_STEP = 256
-"""Height and width of what a viewer reads at once; larger ones held the window up for longer at each border."""
+"""Height and width of what a viewer reads at once; larger ones hold the window up for longer at borders."""
 
 
 class TileCache:

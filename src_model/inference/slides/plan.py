@@ -103,7 +103,7 @@ class Plan:
         self._multiple = grid.multiple(required)
         self._step = chunk_of(sizes.tile)
         self._fine = math.gcd(_FINE, self._step)
-        self.groups = group_tiles(map(self._tile, self._parts(area)), sizes.batch)
+        self.groups = group_tiles(map(self._tile, self._parts(area)), sizes.batch, keep_alike=True)
         self.tiles = sum(map(len, self.groups))
 
     def nearest_first(self, groups: Sequence[Group], focus: tuple[float, float] | None) -> list[Group]:
