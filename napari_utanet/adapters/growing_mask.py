@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_utanet.adapters.drawable import drawable
 from src_model.data.slide_formats.level import Level
 from src_model.data.slide_formats.pyramid import paste
-from src_model.tiling.plan import Box
+from src_model.tiling.plan import Box, each
 
 if TYPE_CHECKING:
     from src_model.data.label_pyramid import LabelPyramid
@@ -83,13 +83,12 @@ class GrowingMask:
         level, side = self.pyramid.levels[number], self.pyramid.chunk
         out = np.zeros([stop - start for start, stop in spans], level.dtype)
         (top, bottom), (left, right) = spans
-        for row in range(top // side, -(-bottom // side)):
-            for column in range(left // side, -(-right // side)):
-                y, x = row * side, column * side
-                height, width = (min(side, end - at) for end, at in zip(level.shape, (y, x), strict=True))
-                part = Box(y, x, height, width)
-                values = level[part.slices] if self._is_stored(number, part) else self._enlarged(number, part)
-                paste(out, spans, values, (y, x))
+        for row, column in each(Box(top, left, bottom - top, right - left).squares(side)):
+            y, x = row * side, column * side
+            height, width = (min(side, end - at) for end, at in zip(level.shape, (y, x), strict=True))
+            part = Box(y, x, height, width)
+            values = level[part.slices] if self._is_stored(number, part) else self._enlarged(number, part)
+            paste(out, spans, values, (y, x))
         return out
 
     def _is_stored(self, number: int, part: Box) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from src_model.data.slide_formats.level import one_line
 from src_model.data.slide_formats.pyramid import paste
 from src_model.errors import DataError
-from src_model.tiling.plan import Box
+from src_model.tiling.plan import Box, each
 
 PARTIAL = ".partial"
 """Ends the name of a chunk that is being written."""
@@ -74,10 +74,9 @@ class Chunks:
     def read_box(self, box: Box) -> NDArray[Any]:
         """Any part of the array; see :meth:`read`."""
         values = np.zeros((box.height, box.width), self.dtype)
-        for row in range(box.y // self.side, -(-box.y_end // self.side)):
-            for column in range(box.x // self.side, -(-box.x_end // self.side)):
-                offset = (row * self.side, column * self.side)
-                paste(values, ((box.y, box.y_end), (box.x, box.x_end)), self.read(row, column), offset)
+        for row, column in each(box.squares(self.side)):
+            offset = (row * self.side, column * self.side)
+            paste(values, ((box.y, box.y_end), (box.x, box.x_end)), self.read(row, column), offset)
         return values
 
     def write(self, row: int, column: int, values: NDArray[Any]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from itertools import pairwise, product
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from src_model.data.label_chunks import Chunks
 from src_model.data.slide_formats.level import TileCache
 from src_model.data.slide_formats.pyramid import paste
-from src_model.tiling.plan import Box
+from src_model.tiling.plan import Box, each
 
 OVERVIEW = 4096
 """The first level that is at most so large, and all coarser ones, are kept in memory."""
@@ -43,10 +43,7 @@ class GrowingLevels:
 
     def chunks(self, box: Box) -> tuple[slice, slice]:
         """Rows and columns of the chunks under a box of the same level."""
-        return (
-            slice(box.y // self.chunk, -(-box.y_end // self.chunk)),
-            slice(box.x // self.chunk, -(-box.x_end // self.chunk)),
-        )
+        return box.squares(self.chunk)
 
     def reduced(self, values: NDArray[Any]) -> NDArray[Any]:
         """A part of the finest level as the overview shows it."""
@@ -191,12 +188,6 @@ def most_frequent(labels: NDArray[Any]) -> NDArray[Any]:
     pair = (low == high) | ((high != most) & (least == low))
     result: NDArray[Any] = np.where(pair, low, most)
     return result
-
-
-def each(chunks: tuple[slice, slice]) -> Iterator[tuple[int, int]]:
-    """Row and column of each of some chunks."""
-    rows, columns = chunks
-    return product(range(rows.start, rows.stop), range(columns.start, columns.stop))
 
 
 def _shrunk(box: Box, levels: int) -> Box:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from src_model.config import ClassInfo
 from src_model.data.label_chunks import Chunks
 from src_model.data.label_journal import Journal, remove_partial
-from src_model.data.label_levels import GrowingLevels, each
+from src_model.data.label_levels import GrowingLevels
 from src_model.data.label_metadata import (
     OWN,
     classes_of,
@@ -29,7 +29,7 @@ from src_model.data.slide_formats.level import Box as Spans
 from src_model.data.slide_formats.level import Level, one_line
 from src_model.errors import DataError, OutputError
 from src_model.files import atomic_folder, reason_of
-from src_model.tiling.plan import Box
+from src_model.tiling.plan import Box, each
 
 CHUNK = 512
 _CONFIDENCE = "confidence"

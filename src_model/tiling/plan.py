@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Self
 
 
@@ -31,6 +32,10 @@ class Box:
         """Index of the box in an array whose last two axes are (Y, X)."""
         return slice(self.y, self.y_end), slice(self.x, self.x_end)
 
+    def squares(self, side: int) -> tuple[slice, slice]:
+        """Rows and columns of the squares of so many pixels, counted from pixel 0, that the box touches."""
+        return slice(self.y // side, -(-self.y_end // side)), slice(self.x // side, -(-self.x_end // side))
+
     def moved(self, y: int, x: int) -> Self:
         """The same box, ``y`` rows further down and ``x`` columns further right."""
         return type(self)(self.y + y, self.x + x, self.height, self.width)
@@ -43,6 +48,12 @@ class Box:
             and self.x <= other.x
             and other.x_end <= self.x_end
         )
+
+
+def each(squares: tuple[slice, slice]) -> Iterator[tuple[int, int]]:
+    """Row and column of each of some squares, as :meth:`Box.squares` gives them."""
+    rows, columns = squares
+    return product(range(rows.start, rows.stop), range(columns.start, columns.stop))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src_model.tiling.plan import Box, Tile, plan_tiles, round_up, tile_around
+from src_model.tiling.plan import Box, Tile, each, plan_tiles, round_up, tile_around
 from src_model.tiling.stitch import cut, place
 
 sizes = st.integers(1, 90)
@@ -139,3 +139,12 @@ def test_a_tile_around_a_part_reads_it_with_its_context(plan: dict[str, int], da
     assert tile.read.x <= max(part.x - halo, 0)
     assert tile.read.y_end >= min(part.y_end + halo, plan["height"])
     assert tile.read.x_end >= min(part.x_end + halo, plan["width"])
+
+
+@given(regions(60, 60), st.integers(1, 20))
+def test_a_box_touches_the_squares_that_hold_a_pixel_of_it(box: Box, side: int) -> None:
+    rows, columns = np.mgrid[box.slices]
+
+    squares = set(each(box.squares(side)))
+
+    assert squares == set(zip((rows // side).ravel(), (columns // side).ravel(), strict=True))

@@ -123,7 +123,7 @@ class Plan:
         """For each chunk of the mask whether a tile writes it."""
         wanted = np.zeros([-(-side // chunk) for side in self._grid.shape], bool)
         for box in (tile.write for group in self.groups for tile in group):
-            wanted[box.y // chunk : -(-box.y_end // chunk), box.x // chunk : -(-box.x_end // chunk)] = True
+            wanted[box.squares(chunk)] = True
         return wanted
 
     def _parts(self, area: Area) -> Iterator[Box]:
