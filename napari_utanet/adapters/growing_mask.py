@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_utanet.adapters.drawable import drawable
-from src_model.data.slide_formats.level import Level
+from src_model.data.slide_formats.level import Level, tiles_under
 from src_model.data.slide_formats.pyramid import paste
-from src_model.tiling.plan import Box, each
+from src_model.tiling.plan import Box
 
 if TYPE_CHECKING:
     from src_model.data.label_pyramid import LabelPyramid
@@ -76,14 +76,13 @@ class GrowingMask:
         def read(spans: Spans) -> NDArray[Any]:
             return self._read(number, spans)
 
-        return Level(level.shape, level.dtype, level.axes, read, name=level.name, tile=level.tile)
+        return level.read_by(read)
 
     def _read(self, number: int, spans: Spans) -> NDArray[Any]:
         """A part of a level, chunk by chunk."""
         level, side = self.pyramid.levels[number], self.pyramid.chunk
         out = np.zeros([stop - start for start, stop in spans], level.dtype)
-        (top, bottom), (left, right) = spans
-        for row, column in each(Box(top, left, bottom - top, right - left).squares(side)):
+        for row, column in tiles_under(spans, (side, side)):
             y, x = row * side, column * side
             height, width = (min(side, end - at) for end, at in zip(level.shape, (y, x), strict=True))
             part = Box(y, x, height, width)

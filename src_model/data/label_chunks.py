@@ -109,11 +109,9 @@ class Chunks:
 
     def write_box(self, box: Box, values: NDArray[Any]) -> None:
         """Store a box, from corner to corner of chunks or to the edge of the array; see :meth:`write`."""
-        for y in range(box.y, box.y_end, self.side):
-            for x in range(box.x, box.x_end, self.side):
-                place = self.place(y // self.side, x // self.side)
-                part = values[place.moved(-box.y, -box.x).slices]
-                self.write(y // self.side, x // self.side, part)
+        for row, column in each(box.squares(self.side)):
+            part = values[self.place(row, column).moved(-box.y, -box.x).slices]
+            self.write(row, column, part)
 
     def _unpacked(self, packed: bytes) -> NDArray[Any]:
         # Blosc itself believes what the head says, and reads on where a file was cut short.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
 
-from src_model.tiling.plan import Tile
+from src_model.tiling.plan import Box, Tile
 
 Group = tuple[Tile, ...]
 """Tiles that read boxes of one size; they go through the network together."""
@@ -25,18 +26,12 @@ def group_tiles(tiles: Iterable[Tile], batch: int, *, keep_alike: bool = False) 
     keep_alike
         Whether all tiles of a group keep the same of what they read.
     """
-    groups: list[Group] = []
-    group: list[Tile] = []
-    size: object = None
-    for tile in tiles:
-        before, size = size, (tile.read.height, tile.read.width, tile.keep if keep_alike else None)
-        if group and (len(group) == batch or size != before):
-            groups.append(tuple(group))
-            group = []
-        group.append(tile)
-    if group:
-        groups.append(tuple(group))
-    return groups
+
+    def size(tile: Tile) -> tuple[int, int, Box | None]:
+        return tile.read.height, tile.read.width, tile.keep if keep_alike else None
+
+    alike = (tuple(run) for _, run in groupby(tiles, size))
+    return [run[first : first + batch] for run in alike for first in range(0, len(run), batch)]
 
 
 def from_middle(groups: Iterable[Group], focus: tuple[float, float], block: int) -> list[Group]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import product
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from src_model.data.slide_formats.level import Box, Level
+from src_model.data.slide_formats.level import Box, Level, tiles_under
 from src_model.data.slide_formats.pyramid import paste
 from src_model.errors import DataError
 
@@ -35,7 +34,7 @@ def around_damage(level: Level, fill: ArrayLike, note: Note) -> Level:
         except DataError:
             return _tile_by_tile(level, box, fill, note)
 
-    return Level(level.shape, level.dtype, level.axes, read, name=level.name, tile=level.tile)
+    return level.read_by(read)
 
 
 def _tile_by_tile(level: Level, box: Box, fill: ArrayLike, note: Note) -> NDArray[np.generic]:
@@ -43,10 +42,7 @@ def _tile_by_tile(level: Level, box: Box, fill: ArrayLike, note: Note) -> NDArra
     out = np.full([stop - start for start, stop in box], fill, level.dtype)
     y, x = level.axes.index("Y"), level.axes.index("X")
     height, width = level.tile
-    under = [
-        range(box[axis][0] // side, -(-box[axis][1] // side)) for axis, side in ((y, height), (x, width))
-    ]
-    for row, column in product(*under):
+    for row, column in tiles_under((box[y], box[x]), level.tile):
         tile = list(box)
         tile[y] = row * height, min((row + 1) * height, level.shape[y])
         tile[x] = column * width, min((column + 1) * width, level.shape[x])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import operator
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,6 @@ Box = tuple[tuple[int, int], ...]
 
 CACHE_BYTES = 32 << 20
 """How much of a slide's decoded tiles is kept in memory."""
-
-
 VIEW_STEP = 256
 """Height and width of what a viewer reads at once; larger ones hold the window up for longer at borders."""
 
@@ -141,6 +140,10 @@ class Level:
             VIEW_STEP if axis in "YX" else length for axis, length in zip(self.axes, self.shape, strict=True)
         )
 
+    def read_by(self, read: Callable[[Box], NDArray[Any]]) -> Level:
+        """The same level, whose pixels come from elsewhere."""
+        return Level(self.shape, self.dtype, self.axes, read, name=self.name, tile=self.tile)
+
     def channel(self, number: int) -> Level:
         """One channel of a level with axes ``CYX``, itself a level ``YX`` that is read when indexed."""
         if self.axes != "CYX" or not 0 <= number < self.channels:
@@ -210,6 +213,21 @@ class Level:
                 f"{self.name} cannot be read in rows {top} to {bottom}, columns {left} to {right}: "
                 f"{one_line(error)}; use another copy of the file."
             ) from error
+
+
+def tiles_under(spans: Sequence[tuple[int, int]], tile: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Row and column of each tile that a region touches, row by row.
+
+    Parameters
+    ----------
+    spans
+        Of the region, for each axis as in :data:`Box`.
+    tile
+        Side of a tile along each of these axes, pixels.
+    """
+    return product(
+        *(range(start // side, -(-stop // side)) for (start, stop), side in zip(spans, tile, strict=True))
+    )
 
 
 def one_line(error: BaseException) -> str:

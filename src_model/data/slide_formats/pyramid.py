@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src_model.data.slide_formats.level import Box, Level, TileCache
+from src_model.data.slide_formats.level import Box, Level, TileCache, tiles_under
 
 LARGE = 4096
 """An image whose coarsest level is larger than so many pixels gets coarser ones."""
@@ -123,15 +123,10 @@ class _Reduced:
         spans = dict(zip(axes, box, strict=True))
         channels = spans.pop("C", (0, 1))
         out = np.empty([stop - start for start, stop in box], self.base.dtype)
-        rows, columns = (
-            range(start // side, -(-stop // side))
-            for (start, stop), side in zip(spans.values(), self.tile, strict=True)
-        )
-        for row in rows:
-            for column in columns:
-                tile = self._tile(row, column, channels)
-                offsets = {"Y": row * self.tile[0], "X": column * self.tile[1], "C": channels[0]}
-                paste(out, box, tile, tuple(offsets[axis] for axis in axes))
+        for row, column in tiles_under(tuple(spans.values()), self.tile):
+            tile = self._tile(row, column, channels)
+            offsets = {"Y": row * self.tile[0], "X": column * self.tile[1], "C": channels[0]}
+            paste(out, box, tile, tuple(offsets[axis] for axis in axes))
         return out
 
     def _tile(self, row: int, column: int, channels: tuple[int, int]) -> NDArray[Any]:

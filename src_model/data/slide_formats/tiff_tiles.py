@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src_model.data.slide_formats.jpeg_damage import check_end, check_jpeg, check_restart
-from src_model.data.slide_formats.level import Box, TileCache
+from src_model.data.slide_formats.level import Box, TileCache, tiles_under
 from src_model.data.slide_formats.pyramid import paste
 from src_model.data.slide_formats.tiff_rows import PlainPage, is_one_block
 
@@ -147,11 +147,10 @@ class TiffPixels:
         out = np.full([stop - start for start, stop in box], self._empty, self.dtype)
         height, width = self.tile
         with page.path.open("rb") as file:
-            for row in range(rows[0] // height, -(-rows[1] // height)):
-                for column in range(columns[0] // width, -(-columns[1] // width)):
-                    index = separate * self._count + row * self._across + column
-                    tile = self._cached(page, file, plane, index)
-                    paste(out, box, tile, (row * height, column * width, 0))
+            for row, column in tiles_under((rows, columns), self.tile):
+                index = separate * self._count + row * self._across + column
+                tile = self._cached(page, file, plane, index)
+                paste(out, box, tile, (row * height, column * width, 0))
         return out
 
     def _cached(self, page: Page | PlainPage, file: BinaryIO, plane: int, index: int) -> NDArray[Any]:

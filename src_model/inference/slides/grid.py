@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from src_model.data.slide import Slide
 from src_model.data.slide_formats.damage import around_damage
+from src_model.data.slide_formats.level import tiles_under
 from src_model.errors import DataError, ImageError
 from src_model.inference.slides.fit import known_channels
 from src_model.tiling.plan import Box, round_up
@@ -176,16 +177,14 @@ class GridReader:
 
     def is_nothing(self, boxes: Iterable[Box], damaged: Iterable[tuple[int, int, int, int]]) -> bool:
         """Whether boxes of the mask lie in damaged pieces alone, which are given as :attr:`damaged` does."""
-        (height, width), factor = self._level.tile, self._grid.factor
-        cells = {(round(y * factor / height), round(x * factor / width)) for y, x, _, _ in damaged}
-        return bool(cells) and all(
-            cell in cells
-            for box in boxes
-            for cell in product(
-                range(int(box.y * factor) // height, -int(-box.y_end * factor // height)),
-                range(int(box.x * factor) // width, -int(-box.x_end * factor // width)),
-            )
-        )
+        tile, factor = self._level.tile, self._grid.factor
+        cells = {(round(y * factor / tile[0]), round(x * factor / tile[1])) for y, x, _, _ in damaged}
+
+        def span(start: int, stop: int) -> tuple[int, int]:
+            return int(start * factor), math.ceil(stop * factor)
+
+        under = ((span(box.y, box.y_end), span(box.x, box.x_end)) for box in boxes)
+        return bool(cells) and all(cells.issuperset(tiles_under(spans, tile)) for spans in under)
 
     def _note(self, cell: tuple[int, int], error: DataError) -> None:
         """A tile of the level is damaged."""
